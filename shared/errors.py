@@ -1,0 +1,71 @@
+"""The small tree of errors every service shares, and the exit code each one means.
+
+Adapters translate foreign exceptions into these at once (`raise ... from error`). The text of an
+error says what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class DoorstepError(Exception):
+    """Everything Doorstep raises on purpose."""
+
+    exit_code = 1
+
+
+class Misconfigured(DoorstepError):
+    """A setting, a file or an environment is wrong: a person must change it. Never retried."""
+
+    exit_code = 64
+
+
+class NeverRetry(DoorstepError):
+    """This record can never be handled as it is: it goes to the dead letters."""
+
+    exit_code = 65
+
+
+class RetryLater(DoorstepError):
+    """Not now: the same work may succeed after `after_seconds`."""
+
+    exit_code = 75
+
+    def __init__(self, message: str, after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+
+
+class Fenced(DoorstepError):
+    """Another instance owns this partition now: drop what was not committed and go on."""
+
+    exit_code = 76
+
+
+class PositionOutsideLog(DoorstepError):
+    """The saved position is not in the log any more (or not yet). Skipping is never silent."""
+
+    exit_code = 77
+
+
+class WrongStore(DoorstepError):
+    """The store and the log do not belong together: a wrong, old or restored store."""
+
+    exit_code = 78
+
+
+class BudgetPassed(DoorstepError):
+    """More dead letters than the budget allows: something is wrong beyond single records."""
+
+    exit_code = 79
+
+
+class NewerVersion(DoorstepError):
+    """A record of a newer schema than this reader knows: upgrade the readers first."""
+
+    exit_code = 80
+
+
+class LoopStuck(DoorstepError):
+    """The loop did not turn for too long; the watchdog ends the process so that it restarts."""
+
+    exit_code = 81

@@ -1,0 +1,1 @@
+"""The log port and its bodies: topics, groups, positions, tables. Knows bytes, not meanings."""

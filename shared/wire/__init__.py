@@ -1,0 +1,1 @@
+"""What travels on the topics: one module per kind of fact, and the envelope they travel in."""

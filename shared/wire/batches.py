@@ -1,0 +1,83 @@
+"""Batches on their way to SES: an audience batch, and the same batch rendered.
+
+A batch holds up to 500 recipients of one partition and may mix sends, editions and variants.
+Refusals travel inside the rendered batch, so that the ledger writes every final state.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Final, Literal
+
+from shared.wire.schema import WireModel
+
+MAX_ENTRIES: Final = 500
+MAX_BYTES: Final = 900_000
+
+Priority = Literal["urgent", "normal", "low"]
+
+
+class Recipient(WireModel):
+    """One message to be: who, of which send, by which variant, with which merge data."""
+
+    message_id: str
+    send_id: str
+    occurrence: int = 0
+    send_version: str
+    variant: str
+    edition: str = ""
+    supporter_id: str
+    address_key: str
+    to: str
+    language: str = "en"
+    topic: str = "campaign"
+    priority: Priority = "normal"
+    deadline: datetime | None = None
+    per_inbox: bool = True
+    resend_unconfirmed: bool = False
+    pixel: bool = True
+    merge: dict[str, Any] = {}
+
+
+class AudienceBatch(WireModel):
+    """What the segmenter releases: recipients with the data their message needs."""
+
+    ce_type: ClassVar[str] = "audience.batch"
+
+    batch_id: str
+    partition: int
+    recipients: tuple[Recipient, ...]
+
+
+class RenderedMessage(WireModel):
+    """One entry of a rendered batch: the recipient's ledger facts, and a mail or a refusal.
+
+    `mail` is the whole RFC 5322 message, ASCII, CRLF line ends. Exactly one of mail and refusal.
+    """
+
+    message_id: str
+    send_id: str
+    occurrence: int = 0
+    variant: str
+    edition: str = ""
+    supporter_id: str
+    address_key: str
+    to: str
+    sender: str = ""
+    topic: str = "campaign"
+    priority: Priority = "normal"
+    deadline: datetime | None = None
+    per_inbox: bool = True
+    resend_unconfirmed: bool = False
+    mail: str | None = None
+    refusal: str | None = None
+
+
+class MessageBatch(WireModel):
+    """What the renderer makes of an audience batch, entry by entry, same order."""
+
+    ce_type: ClassVar[str] = "message.batch"
+
+    batch_id: str
+    partition: int
+    entries: tuple[RenderedMessage, ...]

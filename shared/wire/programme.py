@@ -1,0 +1,77 @@
+"""The programme topic: definitions, orders and decisions, as a compacted table.
+
+Keys and their one writer: `definition/<kind>/<name>` (console), `order/send/<send_id>` and
+`order/halt/all` (console), `decision/send/<send_id>/<occurrence>` (segmenter). An order states
+the whole wanted state, so that the newest record of a key is all a reader needs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from shared.wire.schema import WireModel
+
+DefinitionKind = Literal["campaign", "areas", "segment", "template", "send"]
+
+
+class Definition(WireModel):
+    """One version of one definition. `version` is a hash of the body: the same text, the same
+    version. `body` is the checked definition as JSON (see shared/programme)."""
+
+    ce_type: ClassVar[str] = "programme.definition"
+
+    kind: DefinitionKind
+    name: str
+    version: str
+    body: dict[str, Any]
+    applied_at: datetime
+    applied_by: str = ""
+
+
+class SendOrder(WireModel):
+    """What people want of a send. `due_at` None: not scheduled yet.
+
+    `definition_version` pins what was approved; `approved_count` is the audience the approver saw.
+    `settle`: None, or a one-time order for what is unconfirmed ("leave" or "resend").
+    """
+
+    ce_type: ClassVar[str] = "programme.order.send"
+
+    send_id: str
+    definition_version: str
+    due_at: datetime | None = None
+    approved_count: int | None = None
+    paused: bool = False
+    cancelled: bool = False
+    settle: Literal["leave", "resend"] | None = None
+    ordered_at: datetime
+    ordered_by: str = ""
+
+
+class HaltOrder(WireModel):
+    """Stops every send within seconds. Lifting it releases nothing by itself: sends that were
+    under way stay paused until each is resumed (`resumed` lists those)."""
+
+    ce_type: ClassVar[str] = "programme.order.halt"
+
+    halted: bool
+    ordered_at: datetime
+    ordered_by: str = ""
+    reason: str = ""
+
+
+class SendDecision(WireModel):
+    """What the owner of a send decided for all partitions, under its fence."""
+
+    ce_type: ClassVar[str] = "programme.decision.send"
+
+    send_id: str
+    occurrence: int
+    state: Literal["released", "held", "empty", "finished", "cancelled"]
+    frozen: int = 0
+    by_variant: dict[str, int] = Field(default_factory=dict)
+    reason: str = ""
+    decided_at: datetime

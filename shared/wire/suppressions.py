@@ -1,0 +1,29 @@
+"""Suppressions: reasons not to mail, each with a scope. A compacted topic, read as a table.
+
+The key is `<subject>|<scope>`; a tombstone lifts it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from shared.wire.schema import WireModel
+
+SuppressionReason = Literal["unsubscribed", "complained", "hard_bounce", "erased", "excluded"]
+
+
+class Suppression(WireModel):
+    """`subject` is an address key or a supporter id; `scope` is "everything", "topic:<name>" or
+    "send:<send_id>"."""
+
+    ce_type: ClassVar[str] = "suppression"
+
+    subject: str
+    scope: str
+    reason: SuppressionReason
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        return f"{self.subject}|{self.scope}"
