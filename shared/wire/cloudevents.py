@@ -62,7 +62,7 @@ def encode(
         ("ce_type", kind.encode()),
         ("ce_time", time.isoformat().encode()),
         ("ce_subject", subject.encode()),
-        ("ce_dataschema", f"urn:doorstep:schema:{data.ce_type}:{data.version}".encode()),
+        ("ce_dataschema", f"urn:doorstep:schema:{data.ce_type}:{data.schema_version}".encode()),
         ("content-type", CONTENT_TYPE),
     ]
     if compress:
@@ -95,9 +95,9 @@ def decode(stored: Stored) -> Envelope:
     model = REGISTRY.get(family)
     if model is None:
         raise Malformed(f"{where}: no schema is called {family!r}")
-    if version > model.version:
+    if version > model.schema_version:
         raise NewerVersion(
-            f"{where}: {family} version {version}, this reader knows {model.version}; "
+            f"{where}: {family} version {version}, this reader knows {model.schema_version}; "
             "upgrade the readers of this topic first"
         )
     if time.tzinfo is None:

@@ -1,0 +1,138 @@
+"""The definitions a programme is made of, as checked models.
+
+Files are read into these by `shared.programme.reading`; the programme topic carries them as JSON.
+A definition is immutable: its version is a hash of its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.programme.rules import Rule
+
+Jurisdiction = Literal["uk", "us", "none"]
+
+
+class Checked(BaseModel):
+    """A definition; unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def version(self) -> str:
+        """Twelve hex digits over the content: the same content, the same version."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+
+
+class Disclaimer(Checked):
+    """The block every mail must carry. `uk`: promoter and address, and on whose behalf.
+    `us`: paid for by, with postal address. `none` needs a recorded reason."""
+
+    jurisdiction: Jurisdiction
+    promoter: str = ""
+    promoter_address: str = ""
+    on_behalf_of: str = ""
+    on_behalf_of_address: str = ""
+    reason: str = ""
+
+
+class Campaign(Checked):
+    """Who is speaking, and the defaults of every send."""
+
+    name: str
+    organisation: str
+    from_name: str
+    from_address: str
+    reply_to: str
+    postal_address: str
+    timezone: str = "Europe/London"
+    language: str = "en"
+    configuration_set: str = "doorstep"
+    disclaimer: Disclaimer
+
+
+class Areas(Checked):
+    """Data of the areas of one kind, by code: organiser, venue, whatever a template uses.
+    `default` serves people whose area has no entry or who have no area."""
+
+    name: str
+    kind: str
+    by_code: dict[str, dict[str, Any]]
+    default: dict[str, Any] | None = None
+
+
+class Segment(Checked):
+    """A named rule."""
+
+    name: str
+    description: str = ""
+    rule: Rule
+
+
+class Template(Checked):
+    """Jinja2 sources of one mail, self-contained: `partials` holds what it extends or includes.
+
+    Merge data: `supporter` (first_name, last_name, language, postcode, and `attributes`), `area`
+    (the area's data), `send` (name, deadline), `campaign`. Links may use `area`, `send` and
+    `campaign` only.
+    """
+
+    name: str
+    subject: str
+    preheader: str = ""
+    html: str
+    text: str
+    partials: dict[str, str] = Field(default_factory=dict)
+
+
+class Variant(Checked):
+    """One way to put the ask. Empty fields fall back to the template and the campaign."""
+
+    name: str
+    template: str
+    weight: int = Field(default=1, ge=1)
+    subject: str = ""
+    from_name: str = ""
+
+
+class Send(Checked):
+    """One planned mailing.
+
+    `mode`: "once" freezes an audience when due; "newly_qualifies" mails everyone who enters the
+    segment from then on, once each, until `until`. `areas` names the Areas whose data (and
+    editions) this send uses. `unless_done`: actions that exclude a supporter up to the last look.
+    """
+
+    name: str
+    segment: str
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    mode: Literal["once", "newly_qualifies"] = "once"
+    areas: str = ""
+    topic: str = "campaign"
+    priority: Literal["urgent", "normal", "low"] = "normal"
+    deadline: datetime | None = None
+    until: datetime | None = None
+    reply_to: str = ""
+    per_inbox: bool = True
+    pixel: bool = True
+    unconfirmed: Literal["leave", "resend"] = "leave"
+    unless_done: tuple[str, ...] = ()
+
+
+Definition = Campaign | Areas | Segment | Template | Send
+
+MODELS: dict[str, type[Campaign] | type[Areas] | type[Segment] | type[Template] | type[Send]] = {
+    "campaign": Campaign,
+    "areas": Areas,
+    "segment": Segment,
+    "template": Template,
+    "send": Send,
+}
+
+
+def kind_of(definition: Definition) -> str:
+    """The kind word of a definition, as in programme keys."""
+    return next(kind for kind, model in MODELS.items() if isinstance(definition, model))

@@ -1,0 +1,193 @@
+"""Settings: read once from the environment (or files), frozen, handed down from the wiring.
+
+Every name begins with DOORSTEP_; sections are joined by two underscores
+(`DOORSTEP_SENDER__WINDOW=32`). An unknown name with our prefix is an error, so that a misspelt
+setting is never silently the default. Secrets may come from a file: `DOORSTEP_SECRET_FILE`.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
+
+PREFIX = "DOORSTEP_"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoopSettings(Section):
+    """The consumer loop, the same for every service."""
+
+    poll_seconds: float = Field(0.25, gt=0, description="longest wait for records in one turn")
+    max_records: int = Field(500, ge=1, description="records handled in one commit")
+    lease_seconds: float = Field(10.0, gt=0, description="a silent member is dead after this")
+    retry_seconds: float = Field(300.0, gt=0, description="how long a batch is retried")
+    dead_letter_budget: int = Field(100, ge=0, description="dead letters an hour before a stop")
+    stuck_seconds: float = Field(120.0, gt=0, description="the watchdog ends a loop this silent")
+
+
+class SegmenterSettings(Section):
+    port: int = 8701
+    wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
+    sweep_seconds: float = Field(2.0, gt=0, description="how often time alone may move people")
+
+
+class RendererSettings(Section):
+    port: int = 8702
+
+
+class SenderSettings(Section):
+    port: int = 8703
+    ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
+    region: str = "eu-west-2"
+    window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
+    rate: float = Field(50.0, gt=0, description="messages a second, at most")
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    read_timeout_seconds: float = Field(30.0, gt=0)
+    settle_seconds: float = Field(3600.0, gt=0, description="wait for a SES event when in doubt")
+    last_look_seconds: float = Field(2.0, gt=0, description="a look older than this is repeated")
+    table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
+    deadline_margin_seconds: float = Field(10.0, ge=0, description="clock skew and margin")
+
+
+class TrackerSettings(Section):
+    port: int = 8704
+    host: str = "127.0.0.1"
+    topic_arns: tuple[str, ...] = ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",)
+    certificates: Path | None = Field(None, description="folder of pinned SNS certificates")
+    max_body_bytes: int = Field(262_144, ge=1_024)
+
+
+class ConsoleSettings(Section):
+    port: int = 8705
+
+
+class Settings(BaseSettings):
+    """All settings of all services. `home` holds stores, spool and the embedded log."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    home: Path = Path(".doorstep")
+    log: str = Field("embedded", description='"embedded", or the bootstrap servers of Kafka')
+    partitions: int = Field(24, ge=1, le=255, description="P; never altered in place")
+    secret: SecretStr = Field(SecretStr(""), description="base64, 32 bytes: identities, addresses")
+    secret_file: Path | None = None
+    token_keys: dict[int, SecretStr] = Field(
+        default_factory=dict, description="key id to base64 key; derived from the secret if empty"
+    )
+    action_keys: tuple[SecretStr, ...] = Field((), description="API keys for POST /actions")
+    tracking_url: str = "http://127.0.0.1:8704"
+    postcodes: Path | None = Field(None, description="cache folder of the postcode directory")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    fail_at: str = Field("", description="commit point at which to end the process; tests only")
+
+    loop: LoopSettings = LoopSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    renderer: RendererSettings = RendererSettings()
+    sender: SenderSettings = SenderSettings()
+    tracker: TrackerSettings = TrackerSettings()
+    console: ConsoleSettings = ConsoleSettings()
+
+    @field_validator("tracking_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// (http:// for a rehearsal)")
+        return value.rstrip("/")
+
+    def identity_secret(self) -> bytes:
+        """The 32 bytes that key identities and address keys. Raises Misconfigured."""
+        return _secret_bytes(self)
+
+    def token_key_ring(self) -> dict[int, bytes]:
+        """Key id to key. The highest id signs; all verify."""
+        if self.token_keys:
+            return {
+                key_id: _decode(f"{PREFIX}TOKEN_KEYS[{key_id}]", key.get_secret_value())
+                for key_id, key in self.token_keys.items()
+            }
+        return {1: _derived(self.identity_secret(), b"doorstep tokens")}
+
+
+def read_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The settings of this process. Raises Misconfigured, naming every bad or unknown name."""
+    environment = os.environ if environment is None else environment
+    problems = unknown_names(environment)
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            name = PREFIX + "__".join(str(part) for part in one["loc"]).upper()
+            problems.append(f"{name}: {one['msg']}")
+        raise Misconfigured("settings: " + "; ".join(problems)) from error
+    if problems:
+        raise Misconfigured("settings: " + "; ".join(problems))
+    return settings
+
+
+def unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """A complaint for each DOORSTEP_ name that no setting has."""
+    known = known_names()
+    return [
+        f"{name}: there is no such setting (see docs/reference/settings.md)"
+        for name in sorted(environment)
+        if name.startswith(PREFIX)
+        and name not in known
+        and not name.startswith(f"{PREFIX}TOKEN_KEYS__")
+    ]
+
+
+def known_names() -> dict[str, str]:
+    """Every environment name and its description."""
+    names: dict[str, str] = {}
+    for field, info in Settings.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            for inner, detail in info.annotation.model_fields.items():
+                names[f"{PREFIX}{field}__{inner}".upper()] = detail.description or ""
+            names[f"{PREFIX}{field}".upper()] = "a section, as JSON"
+        else:
+            names[f"{PREFIX}{field}".upper()] = info.description or ""
+    return names
+
+
+def _secret_bytes(settings: Settings) -> bytes:
+    text = settings.secret.get_secret_value()
+    if settings.secret_file is not None:
+        try:
+            text = settings.secret_file.read_text().strip()
+        except OSError as error:
+            raise Misconfigured(f"{PREFIX}SECRET_FILE: cannot read it: {error}") from error
+    if not text:
+        raise Misconfigured(
+            f"{PREFIX}SECRET (or {PREFIX}SECRET_FILE) is not set: 32 random bytes in base64. "
+            "`doorstep up` makes one in its home folder; keep it for ever, identities hang on it"
+        )
+    return _decode(f"{PREFIX}SECRET", text)
+
+
+def _decode(name: str, text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise Misconfigured(f"{name}: is not base64") from error
+    if not 16 <= len(raw) <= 64:
+        raise Misconfigured(f"{name}: {len(raw)} bytes; wanted 16 to 64 (32 is right)")
+    return raw
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.blake2b(purpose, key=secret, digest_size=32).digest()
