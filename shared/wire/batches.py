@@ -18,12 +18,17 @@ Priority = Literal["urgent", "normal", "low"]
 
 
 class Recipient(WireModel):
-    """One message to be: who, of which send, by which variant, with which merge data."""
+    """One message to be: who, of which send, by which variant, with which merge data.
+
+    The three versions pin what was approved; an empty one means the newest the renderer knows.
+    """
 
     message_id: str
     send_id: str
     occurrence: int = 0
     send_version: str
+    template_version: str = ""
+    campaign_version: str = ""
     variant: str
     edition: str = ""
     supporter_id: str

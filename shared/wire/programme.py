@@ -1,8 +1,10 @@
 """The programme topic: definitions, orders and decisions, as a compacted table.
 
-Keys and their one writer: `definition/<kind>/<name>` (console), `order/send/<send_id>` and
-`order/halt/all` (console), `decision/send/<send_id>/<occurrence>` (segmenter). An order states
-the whole wanted state, so that the newest record of a key is all a reader needs.
+Keys and their one writer: `definition/<kind>/<name>` (console; the newest version),
+`definition/<kind>/<name>@<version>` (console; one key per version, never changed, so that what was
+approved outlives compaction), `order/send/<send_id>` and `order/halt/all` (console),
+`decision/send/<send_id>/<occurrence>` (segmenter). An order states the whole wanted state, so that
+the newest record of a key is all a reader needs.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class SendOrder(WireModel):
     """What people want of a send. `due_at` None: not scheduled yet.
 
     `definition_version` pins what was approved; `approved_count` is the audience the approver saw.
+    `pinned` is "<kind>/<name>" to version for everything the send is made of at launch: itself,
+    its templates, campaign, areas and segment.
     `settle`: None, or a one-time order for what is unconfirmed ("leave" or "resend").
     """
 
@@ -42,6 +46,7 @@ class SendOrder(WireModel):
 
     send_id: str
     definition_version: str
+    pinned: dict[str, str] = Field(default_factory=dict)
     due_at: datetime | None = None
     approved_count: int | None = None
     paused: bool = False
