@@ -1,0 +1,1 @@
+"""The five services, each in its own folder; none imports another."""

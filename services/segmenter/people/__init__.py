@@ -1,0 +1,1 @@
+"""Who the supporters are, where they live, and which segments they are in."""
