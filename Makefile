@@ -1,0 +1,44 @@
+# Every target does its own set-up: a virtual environment with pinned, hashed dependencies.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+
+.PHONY: demo test check bench requirements clean
+
+demo: $(VENV)/.run
+	@$(BIN)/python -m examples.demo $(DEMO_OPTIONS)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m tests.run $(TEST_OPTIONS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing 2>&1 | tail -n 12
+	@$(BIN)/python -m tests.drift
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.$(NAME) $(BENCH_OPTIONS)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doorstep needs Python 3.11 or newer; say which with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt | $(VENV)/bin/python
+	@echo "Installing what Doorstep needs (once) ..."
+	@$(PIP) -r requirements/run.txt
+	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "doorstep.pth").write_text(str(pathlib.Path.cwd()))'
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "Installing what the tests need (once) ..."
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+requirements:
+	@for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
+
+clean:
+	@rm -rf $(VENV) .doorstep .mypy_cache .ruff_cache .pytest_cache

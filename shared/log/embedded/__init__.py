@@ -1,0 +1,1 @@
+"""The embedded body of the log: one SQLite file, several processes, groups with fencing."""
