@@ -1,0 +1,106 @@
+"""Every metric there is, with a sentence each; label sets are closed.
+
+One `Metrics` per process, made in the wiring. Names end in their unit (Prometheus's rule).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+PHASES = ("poll", "handle", "commit", "publish", "tick")
+
+
+class Metrics:
+    """The metrics of one service process."""
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        self._service = service
+        self.loop_records = self._counter(
+            "doorstep_loop_records", "Records handled by the loop.", "topic"
+        )
+        self.loop_seconds = self._counter(
+            "doorstep_loop_seconds", "Seconds the loop spent, by phase.", "phase"
+        )
+        self.loop_turn_timestamp = self._gauge(
+            "doorstep_loop_turn_timestamp_seconds", "When the loop last turned (Unix time)."
+        )
+        self.loop_retries = self._counter(
+            "doorstep_loop_retries", "Batches put back to be handled again.", "reason"
+        )
+        self.dead_letters = self._counter(
+            "doorstep_dead_letters", "Records that could not be handled.", "topic"
+        )
+        self.partitions_owned = self._gauge(
+            "doorstep_partitions_owned", "Partition numbers this instance owns."
+        )
+        self.partitions_blocked = self._gauge(
+            "doorstep_partitions_blocked", "Partitions that wait for newer readers."
+        )
+        self.rebalances = self._counter(
+            "doorstep_rebalances", "Changes of what this instance owns.", "kind"
+        )
+        self.consumer_lag = self._gauge(
+            "doorstep_consumer_lag_records", "Records not yet handled.", "topic"
+        )
+        self.outbox_pending = self._gauge(
+            "doorstep_outbox_pending_records", "Outbox rows not yet published."
+        )
+        self.recipients = self._counter(
+            "doorstep_recipients", "Recipients released to the renderer."
+        )
+        self.frozen = self._counter("doorstep_frozen", "Supporters frozen into audiences.")
+        self.memberships = self._counter(
+            "doorstep_membership_changes", "Entered or left a segment.", "change"
+        )
+        self.rendered = self._counter(
+            "doorstep_rendered", "Messages rendered, or refused.", "result"
+        )
+        self.outcomes = self._counter(
+            "doorstep_outcomes", "Messages that reached a state, by state.", "state"
+        )
+        self.attempts = self._counter("doorstep_attempts", "Calls made to SES, by answer.", "answer")
+        self.unconfirmed = self._gauge(
+            "doorstep_unconfirmed_messages", "Messages in doubt and not yet settled."
+        )
+        self.ready = self._gauge("doorstep_ready_messages", "Messages that wait for dispatch.")
+        self.call_seconds = Histogram(
+            "doorstep_ses_call_seconds",
+            "Duration of a call to SES.",
+            ("service",),
+            registry=self.registry,
+            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+        ).labels(service)
+        self.table_age = self._gauge(
+            "doorstep_table_age_seconds", "Age of the newest proof that a table is current.", "table"
+        )
+        self.hits = self._counter("doorstep_tracked_hits", "Hits taken by the tracker.", "kind")
+        self.hits_refused = self._counter(
+            "doorstep_tracked_hits_refused", "Hits refused by the tracker.", "reason"
+        )
+        self.spool_age = self._gauge(
+            "doorstep_spool_age_seconds", "Age of the oldest hit not yet forwarded."
+        )
+        self.ses_events = self._counter("doorstep_ses_events", "Events taken from SES.", "kind")
+
+    def _counter(self, name: str, sentence: str, *labels: str) -> Counter:
+        counter = Counter(name, sentence, ("service", *labels), registry=self.registry)
+        return _Bound(counter, self._service) if labels else counter.labels(self._service)  # type: ignore[return-value]
+
+    def _gauge(self, name: str, sentence: str, *labels: str) -> Gauge:
+        gauge = Gauge(name, sentence, ("service", *labels), registry=self.registry)
+        return _Bound(gauge, self._service) if labels else gauge.labels(self._service)  # type: ignore[return-value]
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+
+class _Bound:
+    """A metric with the service label already given."""
+
+    def __init__(self, metric: Counter | Gauge, service: str) -> None:
+        self._metric, self._service = metric, service
+
+    def labels(self, *values: str) -> Counter | Gauge:
+        return self._metric.labels(self._service, *values)

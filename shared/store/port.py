@@ -1,0 +1,74 @@
+"""What the loop and the relay ask of a store, whatever body it has."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.log.record import Record, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A record that waits to be published for an owned partition. `seq` rises without gaps."""
+
+    partition: int
+    seq: int
+    record: Record
+
+
+class Unit(Protocol):
+    """One open store transaction. Handlers write their own state beside it; none reaches the log."""
+
+    def emit(self, partition: int, record: Record) -> None:
+        """Put a record into the outbox of an owned partition number."""
+        ...
+
+    def advance(self, place: TopicPartition, old: int | None, new: int) -> None:
+        """Move the input position from `old` (None: there was none) to `new`.
+
+        Raises Fenced when the partition's epoch or old position is not what this owner last saw.
+        """
+        ...
+
+    def trim(self, partition: int, through_seq: int) -> None:
+        """Forget published outbox rows."""
+        ...
+
+    def part(self) -> AbstractContextManager[None]:
+        """A savepoint: what is written inside is undone alone when the block raises."""
+        ...
+
+
+class Store(Protocol):
+    """The store of one instance of a stateful service."""
+
+    @property
+    def store_id(self) -> str:
+        """Random, made with the store; a copy or a new file shows as another store."""
+        ...
+
+    def take(self, partition: int) -> None:
+        """Own a partition number from now on: raises its epoch, fencing an older owner."""
+        ...
+
+    def drop(self, partition: int) -> None:
+        """Own it no more."""
+        ...
+
+    def positions(self, partition: int) -> dict[TopicPartition, int]:
+        """The next offset of every input place of the number."""
+        ...
+
+    def unit(self) -> AbstractContextManager[Unit]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        ...
+
+    def pending(self, partition: int, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows with a seq above `after_seq`, in order."""
+        ...
+
+    def last_seq(self, partition: int) -> int:
+        """The seq of the newest outbox row ever written for the number; 0 before the first."""
+        ...
