@@ -1,0 +1,1 @@
+"""What surrounds the services where they run: sandbox, containers, dashboards."""
