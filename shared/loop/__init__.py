@@ -1,0 +1,1 @@
+"""The one consumer loop, the two kinds of work it drives, and the outbox relay."""

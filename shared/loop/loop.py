@@ -1,0 +1,258 @@
+"""The one consumer loop: poll -> decode -> handle -> commit, then what else is due.
+
+It alone polls, pauses, retries, counts dead letters and stops. The steps of a turn and of a
+shutdown stand in `turn` and `run`, in order. Single-threaded; a watchdog beside it ends the
+process when a turn does not end.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from shared.clock import Clock
+from shared.errors import BudgetPassed, Fenced, LoopStuck, RetryLater
+from shared.log.port import Member, Polled
+from shared.log.record import Stored, TopicPartition
+from shared.loop.delivery import Decoded, decode_all
+from shared.loop.work import Work
+from shared.observability.logs import Journal
+from shared.observability.metrics import Metrics
+from shared.settings import LoopSettings
+
+BLOCKED_SECONDS = 30.0
+LONGEST_BACK_OFF = 10.0
+
+
+class Rewinding(Protocol):
+    """How to read a number again after its commit failed."""
+
+    def __call__(self, partition: int) -> None: ...
+
+
+class Loop:
+    """Drives one `Work` until told to stop."""
+
+    def __init__(
+        self,
+        group: str,
+        topics: Sequence[str],
+        member: Member,
+        work: Work,
+        settings: LoopSettings,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        before_turn: Callable[[], None] = lambda: None,
+        rewind: Rewinding | None = None,
+    ) -> None:
+        self._group, self._topics = group, tuple(topics)
+        self._member, self._work = member, work
+        self._settings, self._clock, self._metrics = settings, clock, metrics
+        self._before_turn = before_turn
+        self._rewind = rewind or self._rewind_in_log
+        self._journal = Journal("loop")
+        self._stopping = threading.Event()
+        self._turned_at = time.monotonic()
+        self._letters: deque[float] = deque()
+        self._waiting: dict[int, tuple[float, float, float]] = {}
+        self._joined = False
+
+    def stop(self) -> None:
+        """Ask the loop to end after the turn it is in. Safe from a signal handler."""
+        self._stopping.set()
+
+    def healthy(self) -> bool:
+        """Whether the loop has turned lately."""
+        return time.monotonic() - self._turned_at < self._settings.stuck_seconds
+
+    def ready(self) -> bool:
+        """Whether the first poll has come back."""
+        return self._joined
+
+    def run(self) -> None:
+        """Turn until stopped, then shut down in order.
+
+        1. The handler finishes what is in flight. 2. The outbox is published once more. 3. The
+        member leaves the group, so that others take over at once. Errors end the loop the same
+        way, but for step 2 when the partitions are not ours any more.
+        """
+        watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        watchdog.start()
+        polled: Polled | None = None
+        clean = False
+        try:
+            while not self._stopping.is_set():
+                polled = self.turn()
+            clean = True
+        finally:
+            self._stopping.set()
+            try:
+                self._work.stop(polled.membership if polled is not None and clean else None)
+            except Fenced as error:
+                self._journal.warning("loop.fenced_at_stop", reason=str(error))
+            self._member.close()
+            self._journal.info("loop.stopped", group=self._group, clean=clean)
+
+    def turn(self) -> Polled:
+        """One turn: poll; take note of changed ownership; decode; handle and commit; the rest."""
+        self._before_turn()
+        self._wake_waiting()
+        began = time.monotonic()
+        polled = self._member.poll(self._settings.poll_seconds, self._settings.max_records)
+        began = self._spent("poll", began)
+        self._ownership(polled)
+        if polled.records:
+            self._apply(polled)
+            began = self._spent("handle", began)
+        try:
+            self._work.turn(polled.membership)
+        except Fenced as error:
+            self._fenced(error)
+        self._spent("tick", began)
+        self._turned_at = time.monotonic()
+        self._joined = True
+        self._metrics.loop_turn_timestamp.set_to_current_time()
+        return polled
+
+    def _ownership(self, polled: Polled) -> None:
+        if polled.lost:
+            self._metrics.rebalances.labels("lost").inc()
+            self._work.released(polled.lost, lost=True)
+        if polled.revoking:
+            self._metrics.rebalances.labels("revoked").inc()
+            self._work.released(polled.revoking, lost=False)
+        if polled.assigned:
+            self._metrics.rebalances.labels("assigned").inc()
+            self._work.assigned(polled.assigned)
+        if polled.lost or polled.revoking or polled.assigned:
+            self._waiting = {
+                number: entry for number, entry in self._waiting.items()
+                if number not in polled.lost | polled.revoking
+            }  # fmt: skip
+            owned = self._member.owned() - polled.revoking
+            self._metrics.partitions_owned.set(len(owned))
+            self._journal.info(
+                "loop.ownership", group=self._group, assigned=sorted(polled.assigned),
+                revoking=sorted(polled.revoking), lost=sorted(polled.lost), owned=len(owned),
+            )  # fmt: skip
+
+    def _apply(self, polled: Polled) -> None:
+        """The whole batch in one commit; on trouble, number by number, so that one may wait."""
+        records = [stored for batch in polled.records.values() for stored in batch]
+        try:
+            self._apply_records(polled, records)
+        except RetryLater:
+            for number in sorted({stored.partition for stored in records}):
+                self._apply_number(polled, [r for r in records if r.partition == number], number)
+        except Fenced as error:
+            self._fenced(error)
+
+    def _apply_number(self, polled: Polled, records: list[Stored], number: int) -> None:
+        try:
+            self._apply_records(polled, records)
+            self._waiting.pop(number, None)
+        except RetryLater as error:
+            self._wait(number, error)
+        except Fenced as error:
+            self._fenced(error)
+
+    def _apply_records(self, polled: Polled, records: Sequence[Stored]) -> None:
+        decoded = decode_all(records)
+        through = _through(records, decoded)
+        if through:
+            letters = self._work.apply(
+                polled.membership, decoded.deliveries, decoded.refused, through
+            )
+            self._count(records, letters)
+        for place, (_, error) in decoded.newer.items():
+            self._journal.error("loop.newer_version", reason=str(error))
+            self._block(place.partition, BLOCKED_SECONDS)
+        self._metrics.partitions_blocked.set(len(decoded.newer))
+
+    def _count(self, records: Iterable[Stored], letters: int) -> None:
+        for stored in records:
+            self._metrics.loop_records.labels(stored.topic).inc()
+        if not letters:
+            return
+        now = time.monotonic()
+        self._metrics.dead_letters.labels(self._group).inc(letters)
+        self._letters.extend([now] * letters)
+        while self._letters and self._letters[0] < now - 3_600:
+            self._letters.popleft()
+        self._journal.error("loop.dead_letters", group=self._group, records=letters)
+        if len(self._letters) > self._settings.dead_letter_budget:
+            raise BudgetPassed(
+                f"{self._group}: {len(self._letters)} dead letters within an hour, the budget is "
+                f"{self._settings.dead_letter_budget}. They are kept: look at them with "
+                "`doorstep dead-letters list`, mend the cause, start again"
+            )
+
+    def _wait(self, number: int, error: RetryLater) -> None:
+        """Put a number's batch back and try again later, with growing pauses, up to a deadline."""
+        now = time.monotonic()
+        since, pause, _ = self._waiting.get(number, (now, error.after_seconds, 0.0))
+        if now - since > self._settings.retry_seconds:
+            raise RetryLater(
+                f"{self._group}: partition {number} was retried for "
+                f"{self._settings.retry_seconds:.0f} s in vain: {error}"
+            ) from error
+        self._metrics.loop_retries.labels("retry_later").inc()
+        self._journal.warning("loop.retry_later", partition=number, reason=str(error))
+        self._waiting[number] = (since, min(pause * 2, LONGEST_BACK_OFF), now + pause)
+        self._member.pause(frozenset({number}))
+        self._rewind(number)
+
+    def _block(self, number: int, seconds: float) -> None:
+        now = time.monotonic()
+        self._waiting[number] = (now, seconds, now + seconds)
+        self._member.pause(frozenset({number}))
+        self._rewind(number)
+
+    def _wake_waiting(self) -> None:
+        now = time.monotonic()
+        for number, (_, _, due) in list(self._waiting.items()):
+            if due <= now:
+                self._member.resume(frozenset({number}))
+
+    def _fenced(self, error: Fenced) -> None:
+        """Somebody else owns a number: drop all uncommitted work, read everything anew."""
+        self._metrics.loop_retries.labels("fenced").inc()
+        self._journal.warning("loop.fenced", group=self._group, reason=str(error))
+        for number in self._member.owned():
+            self._rewind(number)
+
+    def _rewind_in_log(self, partition: int) -> None:
+        self._member.rewind([TopicPartition(topic, partition) for topic in self._topics])
+
+    def _spent(self, phase: str, began: float) -> float:
+        now = time.monotonic()
+        self._metrics.loop_seconds.labels(phase).inc(now - began)
+        return now
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(min(5.0, self._settings.stuck_seconds / 4)):
+            if not self.healthy():
+                self._journal.error("loop.stuck", group=self._group)
+                faulthandler.dump_traceback(file=sys.stderr)
+                os._exit(LoopStuck.exit_code)
+
+
+def _through(
+    records: Iterable[Stored], decoded: Decoded
+) -> dict[TopicPartition, tuple[int, int]]:
+    """Place to (first offset, next offset) of what is handled now; newer records stay unread."""
+    through: dict[TopicPartition, tuple[int, int]] = {}
+    for stored in records:
+        barrier = decoded.newer.get(stored.place)
+        if barrier is not None and stored.offset >= barrier[0].offset:
+            continue
+        first, _ = through.get(stored.place, (stored.offset, 0))
+        through[stored.place] = (first, stored.offset + 1)
+    return through

@@ -1,0 +1,132 @@
+"""The outbox relay: publishes a store's outbox so that every row is on the log exactly once.
+
+One log commit carries the rows as outputs, the input positions as positions, and
+`store_id:last_seq` as the metadata of the position of the cursor place (the group's first topic).
+On every assignment the metadata is read back: what it covers is published. A differing store id,
+or a published seq beyond the store's newest, means a wrong or restored store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.errors import WrongStore
+from shared.log.port import Member, Membership
+from shared.log.record import Position, Record, TopicPartition
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.store.port import Store, Unit
+
+ROWS = 1_000
+BYTES = 8 * 1024 * 1024
+
+
+class Relay:
+    """Publishes for the numbers it has taken up. Used by the loop's thread only."""
+
+    def __init__(
+        self,
+        group: str,
+        topics: tuple[str, ...],
+        member: Member,
+        store: Store,
+        fail_points: FailPoints,
+        metrics: Metrics,
+    ) -> None:
+        self._group, self._topics, self._member, self._store = group, topics, member, store
+        self._fail_points, self._metrics = fail_points, metrics
+        self._published: dict[int, int] = {}
+        self._trimmed: dict[int, int] = {}
+
+    def take_up(self, partition: int) -> None:
+        """Read the cursor back. Raises WrongStore when store and log do not belong together."""
+        place = self._cursor_place(partition)
+        saved = self._member.committed([place]).get(place)
+        metadata = saved.metadata if saved is not None else ""
+        newest = self._store.last_seq(partition)
+        published = self._read_cursor(partition, metadata, newest)
+        self._published[partition] = published
+        self._trimmed[partition] = 0
+
+    def let_go(self, partition: int) -> None:
+        """Publish for this number no more."""
+        self._published.pop(partition, None)
+        self._trimmed.pop(partition, None)
+
+    def publish(self, membership: Membership) -> int:
+        """Publish what is pending for all owned numbers; how many rows.
+
+        Raises Fenced when a number is not ours any more: nothing was published then.
+        """
+        total = 0
+        while True:
+            outputs, cursors = self._pending()
+            if not outputs:
+                return total
+            self._fail_points.reach("relay.before_commit")
+            self._member.commit(membership, outputs, self._log_positions(cursors))
+            self._fail_points.reach("relay.after_commit")
+            self._published.update(cursors)
+            total += len(outputs)
+
+    def trim(self, unit: Unit, partitions: Iterable[int]) -> None:
+        """Inside a unit: forget rows that are published."""
+        for partition in partitions:
+            published = self._published.get(partition, 0)
+            if published > self._trimmed.get(partition, 0):
+                unit.trim(partition, published)
+                self._trimmed[partition] = published
+
+    def _pending(self) -> tuple[list[Record], dict[int, int]]:
+        outputs: list[Record] = []
+        cursors: dict[int, int] = {}
+        size = 0
+        for partition, published in self._published.items():
+            for row in self._store.pending(partition, published, ROWS - len(outputs)):
+                outputs.append(row.record)
+                cursors[partition] = row.seq
+                size += len(row.record.value or b"")
+                if size > BYTES:
+                    break
+            if len(outputs) >= ROWS or size > BYTES:
+                break
+        self._metrics.outbox_pending.set(len(outputs))
+        return outputs, cursors
+
+    def _log_positions(self, cursors: dict[int, int]) -> dict[TopicPartition, Position]:
+        positions: dict[TopicPartition, Position] = {}
+        for partition, seq in cursors.items():
+            stored = self._store.positions(partition)
+            cursor = f"{self._store.store_id}:{seq}"
+            for topic in self._topics:
+                place = TopicPartition(topic, partition)
+                metadata = cursor if topic == self._topics[0] else ""
+                if place in stored or metadata:
+                    positions[place] = Position(stored.get(place, 0), metadata)
+        return positions
+
+    def _cursor_place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topics[0], partition)
+
+    def _read_cursor(self, partition: int, metadata: str, newest: int) -> int:
+        if not metadata:
+            oldest = self._store.pending(partition, 0, 1)
+            if newest and (not oldest or oldest[0].seq > 1):
+                raise WrongStore(
+                    f"{self._group}: the store has published for partition {partition}, the log "
+                    "knows nothing of it: the log is new or another one. Use the log that belongs "
+                    "to this store, or see docs/how-to/restore.md"
+                )
+            return 0
+        store_id, _, seq = metadata.rpartition(":")
+        if store_id != self._store.store_id:
+            raise WrongStore(
+                f"{self._group}: partition {partition} was last published from another store: "
+                "the store is new or was restored. See docs/how-to/restore.md"
+            )
+        if int(seq) > newest:
+            raise WrongStore(
+                f"{self._group}: partition {partition} was published up to {seq}, the store only "
+                f"knows {newest}: the store is an older copy. See docs/how-to/restore.md"
+            )
+        return int(seq)

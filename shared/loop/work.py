@@ -1,0 +1,259 @@
+"""What a service does with what the loop brings: stateless work commits to the log, stateful work
+to a store. The loop knows neither.
+
+A handler sees decoded records and never the log. When a batch raises, its records are handled one
+by one, so that a poison record goes to the dead letters and its neighbours go through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from shared.clock import Clock
+from shared.errors import DoorstepError, NeverRetry
+from shared.log.port import Member, Membership
+from shared.log.record import Position, Record, Stored, TopicPartition
+from shared.loop.delivery import Delivery, dead_letter
+from shared.loop.relay import Relay
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.store.port import Store, Unit
+
+UnitT = TypeVar("UnitT", bound=Unit, contravariant=True)
+Refused = Sequence[tuple[Stored, NeverRetry]]
+
+
+class StatelessHandler(Protocol):
+    """Turns records into records."""
+
+    def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Record]:
+        """Raises NeverRetry for a record that can never be handled, RetryLater for not now."""
+        ...
+
+
+class StatefulHandler(Protocol[UnitT]):
+    """Turns records into state and outbox rows, inside one store transaction."""
+
+    def handle(self, unit: UnitT, deliveries: Sequence[Delivery]) -> None:
+        """Raises NeverRetry for a record that can never be handled, RetryLater for not now."""
+        ...
+
+    def tick(self, now: datetime) -> None:
+        """What time alone makes due; called every turn. Opens its own units of the store."""
+        ...
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        """These numbers are owned from now on; the store has taken them."""
+        ...
+
+    def released(self, partitions: frozenset[int]) -> None:
+        """These numbers are being given up or are lost: stop what runs for them."""
+        ...
+
+    def stop(self) -> None:
+        """The service ends: finish what is in flight."""
+        ...
+
+
+class Work(Protocol):
+    """What the loop drives."""
+
+    def assigned(self, partitions: frozenset[int]) -> None: ...
+
+    def released(self, partitions: frozenset[int], *, lost: bool) -> None: ...
+
+    def apply(
+        self,
+        membership: Membership,
+        deliveries: Sequence[Delivery],
+        refused: Refused,
+        through: dict[TopicPartition, tuple[int, int]],
+    ) -> int:
+        """Handle and commit. `through`: place to (first offset of the batch, next offset).
+
+        Returns the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
+        """
+        ...
+
+    def turn(self, membership: Membership) -> None:
+        """What there is to do besides records; called every turn."""
+        ...
+
+    def stop(self, membership: Membership | None) -> None: ...
+
+
+def is_ours(error: Exception) -> bool:
+    """Errors that mean the whole batch, never one record."""
+    return isinstance(error, DoorstepError) and not isinstance(error, NeverRetry)
+
+
+class StatelessWork:
+    """Outputs, dead letters and positions in one log transaction."""
+
+    def __init__(
+        self,
+        group: str,
+        member: Member,
+        handler: StatelessHandler,
+        clock: Clock,
+        fail_points: FailPoints,
+        metrics: Metrics,
+    ) -> None:
+        self._group, self._member, self._handler = group, member, handler
+        self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        """Nothing to do: positions live in the log."""
+
+    def released(self, partitions: frozenset[int], *, lost: bool) -> None:
+        """Nothing to do: nothing is in flight between polls."""
+
+    def apply(
+        self,
+        membership: Membership,
+        deliveries: Sequence[Delivery],
+        refused: Refused,
+        through: dict[TopicPartition, tuple[int, int]],
+    ) -> int:
+        now = self._clock.now()
+        letters = [dead_letter(stored, error, self._group, now) for stored, error in refused]
+        outputs = self._outputs(deliveries, letters, now)
+        self._fail_points.reach("stateless.before_commit")
+        self._member.commit(
+            membership,
+            [*outputs, *letters],
+            {place: Position(following) for place, (_, following) in through.items()},
+        )
+        self._fail_points.reach("stateless.after_commit")
+        return len(letters)
+
+    def turn(self, membership: Membership) -> None:
+        """Nothing besides records."""
+
+    def stop(self, membership: Membership | None) -> None:
+        """Nothing in flight."""
+
+    def _outputs(
+        self, deliveries: Sequence[Delivery], letters: list[Record], now: datetime
+    ) -> list[Record]:
+        try:
+            return list(self._handler.handle(deliveries)) if deliveries else []
+        except Exception as error:
+            if is_ours(error):
+                raise
+        outputs: list[Record] = []
+        for delivery in deliveries:
+            try:
+                outputs.extend(self._handler.handle([delivery]))
+            except Exception as error:
+                if is_ours(error):
+                    raise
+                letters.append(dead_letter(delivery.stored, error, self._group, now))
+        return outputs
+
+
+class StatefulWork:
+    """State, positions and outbox in one store transaction; the relay publishes afterwards."""
+
+    def __init__(
+        self,
+        group: str,
+        member: Member,
+        store: Store,
+        handler: StatefulHandler[Unit],
+        relay: Relay,
+        clock: Clock,
+        fail_points: FailPoints,
+    ) -> None:
+        self._group, self._member, self._store = group, member, store
+        self._handler, self._relay = handler, relay
+        self._clock, self._fail_points = clock, fail_points
+        self._positions: dict[TopicPartition, int] = {}
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        """Take the numbers in the store, take up the relay, read on from the store's positions."""
+        for partition in sorted(partitions):
+            self._store.take(partition)
+            self._relay.take_up(partition)
+            self._go_to_stored(partition)
+        self._handler.assigned(partitions)
+
+    def released(self, partitions: frozenset[int], *, lost: bool) -> None:
+        """Let the handler finish, publish what is left (unless lost), then let go."""
+        self._handler.released(partitions)
+        for partition in sorted(partitions):
+            self._relay.let_go(partition)
+            self._store.drop(partition)
+            self._forget(partition)
+
+    def apply(
+        self,
+        membership: Membership,
+        deliveries: Sequence[Delivery],
+        refused: Refused,
+        through: dict[TopicPartition, tuple[int, int]],
+    ) -> int:
+        now = self._clock.now()
+        dead: list[tuple[Stored, Exception]] = list(refused)
+        with self._store.unit() as unit:
+            self._handle(unit, deliveries, dead)
+            for stored, error in dead:
+                unit.emit(stored.partition, dead_letter(stored, error, self._group, now))
+            for place, (_, following) in through.items():
+                unit.advance(place, self._positions.get(place), following)
+            self._relay.trim(unit, {place.partition for place in through})
+            self._fail_points.reach("stateful.before_commit")
+        self._fail_points.reach("stateful.after_commit")
+        for place, (_, following) in through.items():
+            self._positions[place] = following
+        return len(dead)
+
+    def turn(self, membership: Membership) -> None:
+        self._handler.tick(self._clock.now())
+        self._relay.publish(membership)
+
+    def stop(self, membership: Membership | None) -> None:
+        self._handler.stop()
+        if membership is not None:
+            self._relay.publish(membership)
+
+    def rewind(self, partition: int) -> None:
+        """After a failed unit: read on from what the store says."""
+        self._go_to_stored(partition)
+
+    def _handle(
+        self, unit: Unit, deliveries: Sequence[Delivery], dead: list[tuple[Stored, Exception]]
+    ) -> None:
+        if not deliveries:
+            return
+        try:
+            with unit.part():
+                self._handler.handle(unit, deliveries)
+            return
+        except Exception as error:
+            if is_ours(error):
+                raise
+        for delivery in deliveries:
+            try:
+                with unit.part():
+                    self._handler.handle(unit, [delivery])
+            except Exception as error:
+                if is_ours(error):
+                    raise
+                dead.append((delivery.stored, error))
+
+    def _go_to_stored(self, partition: int) -> None:
+        stored = self._store.positions(partition)
+        self._forget(partition)
+        for place, next_offset in stored.items():
+            self._positions[place] = next_offset
+            self._member.seek(place, next_offset)
+
+    def _forget(self, partition: int) -> None:
+        self._positions = {
+            place: offset for place, offset in self._positions.items()
+            if place.partition != partition
+        }  # fmt: skip
+
