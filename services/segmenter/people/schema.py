@@ -1,0 +1,81 @@
+"""The tables of people: who they are, what they did, what stops their mail, where they belong.
+
+`supporter` is narrow, because counts scan it; what only a mail or a reader of one profile needs
+stands in `profile`, beside the memory that its columns are made from. Times are milliseconds since
+the epoch. Everything but the keys follows from the memory, the events and the suppressions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PEOPLE_DDL: Final[tuple[str, ...]] = (
+    # standing: `mailable`, or the first reason why not (see profiles.Standing).
+    # language is case-folded; bucket is the position in the sample without a seed.
+    """create table supporter(
+        supporter_id text primary key, partition integer not null,
+        address_key text, standing text not null, language text,
+        place_status text, latitude real, longitude real,
+        bucket integer not null, joined_at integer
+    ) strict, without rowid""",
+    "create index supporter_by_partition on supporter(partition, supporter_id)",
+    """create index supporter_by_address on supporter(address_key)
+        where address_key is not null""",
+    # attributes and areas (kind to [code, provenance]) are JSON objects, flags a JSON array.
+    # memory is what the fold knows: each field with its time (see profiles.Profile).
+    """create table profile(
+        supporter_id text primary key, email text, first_name text, last_name text,
+        language text, postcode text, attributes text not null, areas text not null,
+        consent_wording text, consent_source text, consent_at integer,
+        unsubscribed_at integer, bounced_at integer, complained_at integer,
+        source text, flags text not null, memory text not null
+    ) strict, without rowid""",
+    """create table supporter_tag(
+        tag text not null, supporter_id text not null, primary key (tag, supporter_id)
+    ) strict, without rowid""",
+    # given: 1 when an import said so, 0 when it follows from the postcode; provenance says which.
+    """create table supporter_area(
+        kind text not null, supporter_id text not null, code text not null,
+        given integer not null, provenance text not null, primary key (kind, supporter_id)
+    ) strict, without rowid""",
+    "create index supporter_area_by_code on supporter_area(kind, code, supporter_id)",
+    # shape: text, number or yes_no; value is text, an integer or a real, and 0 or 1.
+    """create table supporter_attribute(
+        name text not null, supporter_id text not null, shape text not null, value any not null,
+        primary key (name, supporter_id)
+    ) strict, without rowid""",
+    """create table identity(
+        source text not null, external_id text not null, supporter_id text not null,
+        first_at integer not null, primary key (source, external_id, supporter_id)
+    ) strict, without rowid""",
+    # One row per message a person was meant to get; state is its final kind (shared.wire.events).
+    # opened, clicked: by a person, not a machine.
+    """create table delivery(
+        send_id text not null, supporter_id text not null, occurrence integer not null,
+        variant text, edition text, state text,
+        accepted_at integer, delivered_at integer, bounced_at integer,
+        opened_at integer, clicked_at integer, acted_at integer,
+        primary key (send_id, supporter_id, occurrence)
+    ) strict, without rowid""",
+    """create table action(
+        event_id text primary key, supporter_id text not null, action text not null,
+        at integer not null, send_id text
+    ) strict, without rowid""",
+    "create index action_by_supporter on action(supporter_id, action, at)",
+    "create index action_by_name on action(action, at, supporter_id)",
+    """create index action_by_send on action(send_id, supporter_id, action)
+        where send_id is not null""",
+    # subject is an address key or a supporter_id; reading says which reading of the topic saw it.
+    """create table suppression(
+        subject text not null, scope text not null, reason text not null, at integer not null,
+        reading integer not null, primary key (subject, scope)
+    ) strict, without rowid""",
+    """create table live_segment(
+        segment text primary key, version text not null, rule text not null,
+        seeded_at integer not null
+    ) strict, without rowid""",
+    """create table membership(
+        segment text not null, supporter_id text not null, since integer not null,
+        primary key (segment, supporter_id)
+    ) strict, without rowid""",
+)
