@@ -244,15 +244,12 @@ class Loop:
                 os._exit(LoopStuck.exit_code)
 
 
-def _through(
-    records: Iterable[Stored], decoded: Decoded
-) -> dict[TopicPartition, tuple[int, int]]:
-    """Place to (first offset, next offset) of what is handled now; newer records stay unread."""
-    through: dict[TopicPartition, tuple[int, int]] = {}
+def _through(records: Iterable[Stored], decoded: Decoded) -> dict[TopicPartition, int]:
+    """Place to the next offset after what is handled now; newer records stay unread."""
+    through: dict[TopicPartition, int] = {}
     for stored in records:
         barrier = decoded.newer.get(stored.place)
         if barrier is not None and stored.offset >= barrier[0].offset:
             continue
-        first, _ = through.get(stored.place, (stored.offset, 0))
-        through[stored.place] = (first, stored.offset + 1)
+        through[stored.place] = stored.offset + 1
     return through

@@ -69,9 +69,9 @@ class Work(Protocol):
         membership: Membership,
         deliveries: Sequence[Delivery],
         refused: Refused,
-        through: dict[TopicPartition, tuple[int, int]],
+        through: dict[TopicPartition, int],
     ) -> int:
-        """Handle and commit. `through`: place to (first offset of the batch, next offset).
+        """Handle and commit. `through`: place to the next offset after this batch.
 
         Returns the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
         """
@@ -115,7 +115,7 @@ class StatelessWork:
         membership: Membership,
         deliveries: Sequence[Delivery],
         refused: Refused,
-        through: dict[TopicPartition, tuple[int, int]],
+        through: dict[TopicPartition, int],
     ) -> int:
         now = self._clock.now()
         letters = [dead_letter(stored, error, self._group, now) for stored, error in refused]
@@ -124,7 +124,7 @@ class StatelessWork:
         self._member.commit(
             membership,
             [*outputs, *letters],
-            {place: Position(following) for place, (_, following) in through.items()},
+            {place: Position(next_offset) for place, next_offset in through.items()},
         )
         self._fail_points.reach("stateless.after_commit")
         return len(letters)
@@ -160,6 +160,7 @@ class StatefulWork:
     def __init__(
         self,
         group: str,
+        topics: Sequence[str],
         member: Member,
         store: Store,
         handler: StatefulHandler[Unit],
@@ -167,7 +168,8 @@ class StatefulWork:
         clock: Clock,
         fail_points: FailPoints,
     ) -> None:
-        self._group, self._member, self._store = group, member, store
+        self._group, self._topics = group, tuple(topics)
+        self._member, self._store = member, store
         self._handler, self._relay = handler, relay
         self._clock, self._fail_points = clock, fail_points
         self._positions: dict[TopicPartition, int] = {}
@@ -177,6 +179,7 @@ class StatefulWork:
         for partition in sorted(partitions):
             self._store.take(partition)
             self._relay.take_up(partition)
+            self._begin_unread(partition)
             self._go_to_stored(partition)
         self._handler.assigned(partitions)
 
@@ -193,7 +196,7 @@ class StatefulWork:
         membership: Membership,
         deliveries: Sequence[Delivery],
         refused: Refused,
-        through: dict[TopicPartition, tuple[int, int]],
+        through: dict[TopicPartition, int],
     ) -> int:
         now = self._clock.now()
         dead: list[tuple[Stored, Exception]] = list(refused)
@@ -201,13 +204,12 @@ class StatefulWork:
             self._handle(unit, deliveries, dead)
             for stored, error in dead:
                 unit.emit(stored.partition, dead_letter(stored, error, self._group, now))
-            for place, (_, following) in through.items():
-                unit.advance(place, self._positions.get(place), following)
+            for place, next_offset in through.items():
+                unit.advance(place, self._positions[place], next_offset)
             self._relay.trim(unit, {place.partition for place in through})
             self._fail_points.reach("stateful.before_commit")
         self._fail_points.reach("stateful.after_commit")
-        for place, (_, following) in through.items():
-            self._positions[place] = following
+        self._positions.update(through)
         return len(dead)
 
     def turn(self, membership: Membership) -> None:
@@ -243,6 +245,15 @@ class StatefulWork:
                 if is_ours(error):
                     raise
                 dead.append((delivery.stored, error))
+
+    def _begin_unread(self, partition: int) -> None:
+        """Write down where reading begins for places the store has never read."""
+        stored = self._store.positions(partition)
+        with self._store.unit() as unit:
+            for topic in self._topics:
+                place = TopicPartition(topic, partition)
+                if place not in stored:
+                    unit.advance(place, None, self._member.next_offset(place))
 
     def _go_to_stored(self, partition: int) -> None:
         stored = self._store.positions(partition)

@@ -1,0 +1,1 @@
+"""Out: intake, dispatch, pacing, last look, the ledger, SES. Never decides who; only whether."""

@@ -1,0 +1,98 @@
+"""Wiring of the sender: what is connected to what, and in which order it starts and stops."""
+
+from __future__ import annotations
+
+import sys
+
+from services.sender.dispatch import Dispatcher
+from services.sender.intake import Intake
+from services.sender.last_look import Orders
+from services.sender.questions import Questions
+from services.sender.schema import LEDGER_DDL
+from services.sender.ses_gateway import SesGateway
+from services.sender.tables import SenderTables
+from services.sender.upkeep import Upkeep
+from shared.clock import SystemClock
+from shared.log.opening import open_log
+from shared.log.topics import EVENTS, MESSAGES
+from shared.loop.loop import Loop
+from shared.loop.process import run_service
+from shared.loop.relay import Relay
+from shared.loop.work import StatefulWork
+from shared.observability.admin import AdminServer
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.settings import Settings
+from shared.sqlite import open_database
+from shared.store.sqlite import SqliteStore
+
+GROUP = "sender"
+INPUTS = (MESSAGES, EVENTS)
+
+
+class Sender:
+    """The wired service."""
+
+    def __init__(self, settings: Settings) -> None:
+        clock, metrics = SystemClock(), Metrics(GROUP)
+        fail_points = FailPoints(settings.fail_at)
+        own = settings.sender
+        self._log = open_log(settings)
+        path = settings.home / "sender" / "ledger.db"
+        self._store = SqliteStore(path, LEDGER_DDL, synchronous="FULL")
+        self._gateway = SesGateway(
+            region=own.region,
+            endpoint=own.ses_endpoint,
+            connections=own.window,
+            connect_timeout_seconds=own.connect_timeout_seconds,
+            read_timeout_seconds=own.read_timeout_seconds,
+        )
+        self._dispatcher = Dispatcher(
+            self._store.sibling(), self._gateway, lambda: SenderTables(self._log), own, clock,
+            fail_points, metrics,
+        )  # fmt: skip
+        upkeep = Upkeep(
+            self._store, own, self._orders, self._settle_ordered, self._log.end_offsets,
+            fail_points, metrics,
+        )  # fmt: skip
+        handler = Intake(
+            self._store, self._dispatcher, upkeep, clock, metrics,
+            settle_ms=int(own.settle_seconds * 1000),
+        )  # fmt: skip
+        member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
+        relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)
+        work = StatefulWork(GROUP, INPUTS, member, self._store, handler, relay, clock, fail_points)
+        self._loop = Loop(
+            GROUP, INPUTS, member, work, settings.loop, clock, metrics, rewind=work.rewind
+        )
+        self._admin = AdminServer(
+            "127.0.0.1", own.port, metrics,
+            healthy=self._loop.healthy,
+            ready=lambda: self._loop.ready() and self._dispatcher.ready(),
+            questions=Questions(open_database(path, synchronous="FULL", cache_mb=8)).routes(),
+        )  # fmt: skip
+
+    def run(self) -> None:
+        self._admin.start()
+        self._dispatcher.start()
+        try:
+            self._loop.run()
+        finally:
+            self._admin.stop()
+            self._gateway.close()
+            self._log.close()
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def _orders(self) -> Orders:
+        tables = self._dispatcher.tables
+        return tables.orders if tables is not None else Orders()
+
+    def _settle_ordered(self) -> dict[str, int]:
+        tables = self._dispatcher.tables
+        return dict(tables.settle_ordered_ms) if tables is not None else {}
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(GROUP, Sender))

@@ -1,0 +1,75 @@
+"""The last look: may this message still go? A pure decision, made directly before the call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Refusal = Literal["suppressed", "excluded", "cancelled", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A ledger row on its way out."""
+
+    rowid: int
+    message_id: str
+    send_id: str
+    occurrence: int
+    partition: int
+    supporter_id: str
+    address_key: str
+    variant: str
+    edition: str
+    topic: str
+    deadline_ms: int | None
+    sender: str
+    to_address: str
+    batch_id: str
+    entry: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class Orders:
+    """What people have ordered, as far as the sender knows it."""
+
+    halted: bool = False
+    paused: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+    settle: dict[str, Literal["leave", "resend"]] = field(default_factory=dict)
+    configuration_set: str = "doorstep"
+
+
+Suppressions = Mapping[str, Mapping[str, str]]
+"""Subject (address key or supporter id) to scope to reason."""
+
+
+def look(
+    candidate: Candidate,
+    suppressions: Suppressions,
+    orders: Orders,
+    now_ms: int,
+    margin_ms: int,
+) -> tuple[Refusal, str] | None:
+    """None: it may go. Otherwise the final state it ends in, and why.
+
+    The effective deadline is the deadline less `margin_ms` (read timeout, skew bound, margin).
+    """
+    if candidate.send_id in orders.cancelled:
+        return "cancelled", "the send was cancelled"
+    if candidate.deadline_ms is not None and now_ms >= candidate.deadline_ms - margin_ms:
+        return "expired", "its deadline came first"
+    scopes = ("everything", f"topic:{candidate.topic}", f"send:{candidate.send_id}")
+    for subject in (candidate.supporter_id, candidate.address_key):
+        known = suppressions.get(subject)
+        if not known:
+            continue
+        for scope in scopes:
+            reason = known.get(scope)
+            if reason == "excluded":
+                return "excluded", "no longer belongs to the audience"
+            if reason is not None:
+                return "suppressed", reason
+    return None

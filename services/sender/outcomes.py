@@ -1,0 +1,51 @@
+"""What the sender says on `events` about a message, and how it is put into the outbox."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.sender.ledger import Fact
+from shared.ids import event_id
+from shared.log.record import Record
+from shared.log.topics import EVENTS
+from shared.observability.metrics import Metrics
+from shared.store.port import Unit
+from shared.wire.cloudevents import encode
+from shared.wire.events import Event
+
+
+def outcome_record(fact: Fact, now: datetime) -> Record:
+    """The event of a message's state. The same state of the same attempt has the same id."""
+    event = Event(
+        kind=fact.state,
+        supporter_id=fact.supporter_id,
+        at=now,
+        message_id=fact.message_id,
+        send_id=fact.send_id,
+        occurrence=fact.occurrence,
+        variant=fact.variant,
+        edition=fact.edition,
+        reason=fact.reason,
+        settled=bool(fact.settled),
+        attempt=fact.attempt,
+        ses_message_id=fact.ses_message_id,
+    )
+    return encode(
+        event,
+        id=event_id("outcome", fact.message_id, fact.state, fact.settled, fact.attempt),
+        source="sender",
+        subject=fact.message_id,
+        time=now,
+        topic=EVENTS,
+        partition=fact.partition,
+        key=fact.supporter_id,
+        type_name=f"doorstep.{fact.state}",
+    )
+
+
+def tell(unit: Unit, fact: Fact | None, now: datetime, metrics: Metrics) -> None:
+    """Put the event of a state that was just reached into the outbox."""
+    if fact is None:
+        return
+    unit.emit(fact.partition, outcome_record(fact, now))
+    metrics.outcomes.labels(fact.state).inc()

@@ -1,0 +1,67 @@
+"""Settling what is in doubt: pure decisions.
+
+A message in doubt waits for a SES event that carries its tag. When the settle window is over and
+the event channel has proven alive since, the send's policy decides: leave it, or resend it once.
+Resending on a silent channel could mail twice, so it is never done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PROOF_MARGIN_MS = 1_000
+SILENT_WINDOWS = 3
+
+Decision = Literal["wait", "leave", "resend"]
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """A message in doubt. `attempt` counts calls made so far."""
+
+    rowid: int
+    message_id: str
+    send_id: str
+    resend: bool
+    attempt: int
+    attempted_ms: int
+    settle_after_ms: int
+    deadline_ms: int | None
+
+
+def settle(
+    doubt: InDoubt,
+    *,
+    now_ms: int,
+    window_ms: int,
+    margin_ms: int,
+    channel_ms: int,
+    events_read_ms: int,
+    order: Literal["leave", "resend"] | None = None,
+) -> tuple[Decision, str]:
+    """What to do now, and the reason to record.
+
+    `channel_ms`: time of the newest SES event read; `events_read_ms`: a time up to which all
+    events on the log have been read. `order`: what an operator asked for, over the policy.
+    """
+    if order == "leave":
+        return "leave", "left by an operator"
+    if now_ms < doubt.settle_after_ms:
+        return "wait", "the settle window is open"
+    if events_read_ms < doubt.settle_after_ms:
+        return "wait", "events are still being read"
+    alive = channel_ms >= doubt.attempted_ms + PROOF_MARGIN_MS
+    wants_resend = order == "resend" or doubt.resend
+    if not wants_resend:
+        said = "SES reported nothing" if alive else "SES reported nothing, and nothing else since"
+        return "leave", f"{said} within the settle window"
+    if doubt.attempt > 1 and order != "resend":
+        return "leave", "in doubt again after it was resent once"
+    if not alive:
+        if now_ms < doubt.settle_after_ms + SILENT_WINDOWS * window_ms:
+            return "wait", "the event channel has not proven alive"
+        return "leave", "not resent: the event channel stayed silent; an operator may decide"
+    if doubt.deadline_ms is not None and now_ms >= doubt.deadline_ms - margin_ms:
+        return "leave", "not resent: its deadline has passed"
+    return "resend", "SES reported nothing within the settle window; resent once"

@@ -1,0 +1,108 @@
+"""The sender's view of the two tables: what must stop a mail, and what people have ordered.
+
+Owned by the dispatcher's thread. Both know their age; see `shared.log.table`.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from services.sender.last_look import Orders
+from shared.errors import NeverRetry
+from shared.log.port import Log
+from shared.log.record import Stored
+from shared.log.table import Table
+from shared.log.topics import PROGRAMME, SUPPRESSIONS
+from shared.observability.logs import Journal
+from shared.wire.cloudevents import decode
+from shared.wire.programme import Definition, HaltOrder, SendOrder
+from shared.wire.suppressions import Suppression
+
+
+class SenderTables:
+    """`suppressions` and `programme`, folded into what the last look needs.
+
+    `orders` is a snapshot that other threads may read; it is replaced, never changed.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.suppressions: dict[str, dict[str, str]] = {}
+        self.orders = Orders()
+        self._orders = Orders()
+        self.resumed_ms: dict[str, int] = {}
+        self.settle_ordered_ms: dict[str, int] = {}
+        self._journal = Journal("sender.tables")
+        self._tables = {
+            "suppressions": Table(log.follow(SUPPRESSIONS), self._suppression),
+            "programme": Table(log.follow(PROGRAMME), self._programme),
+        }
+
+    def refresh(self) -> None:
+        """Read both to their high watermarks."""
+        self._tables["suppressions"].refresh()
+        if self._tables["programme"].refresh():
+            self.orders = copy.deepcopy(self._orders)
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each was known to be current."""
+        return {name: table.age_seconds for name, table in self._tables.items()}
+
+    def close(self) -> None:
+        for table in self._tables.values():
+            table.close()
+
+    def _suppression(self, stored: Stored) -> None:
+        if stored.key is None:
+            return
+        subject, _, scope = stored.key.decode("utf-8", "replace").rpartition("|")
+        if stored.value is None:
+            scopes = self.suppressions.get(subject, {})
+            scopes.pop(scope, None)
+            if not scopes:
+                self.suppressions.pop(subject, None)
+            return
+        try:
+            data = decode(stored).data
+            reason = data.reason if isinstance(data, Suppression) else "unsubscribed"
+        except NeverRetry as error:
+            # A suppression that cannot be read still names its subject: it stops the mail.
+            self._journal.error("sender.suppression_unreadable", reason=str(error))
+            reason = "unsubscribed"
+        self.suppressions.setdefault(subject, {})[scope] = reason
+
+    def _programme(self, stored: Stored) -> None:
+        if stored.value is None:
+            return
+        try:
+            data = decode(stored).data
+        except NeverRetry as error:
+            self._journal.error("sender.programme_unreadable", reason=str(error))
+            return
+        match data:
+            case HaltOrder():
+                self._orders.halted = data.halted
+            case SendOrder():
+                self._order(data)
+            case Definition(kind="campaign"):
+                self._orders.configuration_set = str(data.body.get("configuration_set", "doorstep"))
+            case _:
+                pass
+
+    def _order(self, order: SendOrder) -> None:
+        ordered_ms = int(order.ordered_at.timestamp() * 1000)
+        _keep(self._orders.paused, order.send_id, wanted=order.paused)
+        _keep(self._orders.cancelled, order.send_id, wanted=order.cancelled)
+        if not order.paused:
+            self.resumed_ms[order.send_id] = ordered_ms
+        if order.settle is None:
+            self._orders.settle.pop(order.send_id, None)
+        else:
+            self._orders.settle[order.send_id] = order.settle
+            self.settle_ordered_ms[order.send_id] = ordered_ms
+
+
+def _keep(names: set[str], name: str, *, wanted: bool) -> None:
+    if wanted:
+        names.add(name)
+    else:
+        names.discard(name)

@@ -1,0 +1,169 @@
+"""What time makes due in the ledger: deadlines that pass, sends that are cancelled, settling.
+
+Runs in the loop's thread between batches, in small units, so that a paused send's deadlines pass
+and its books close although nothing is dispatched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from services.sender.last_look import Orders
+from services.sender.ledger import Ledger
+from services.sender.outcomes import tell
+from services.sender.settling import InDoubt, settle
+from shared.clock import to_ms
+from shared.log.record import TopicPartition
+from shared.log.topics import EVENTS
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.settings import SenderSettings
+from shared.store.sqlite import SqliteStore, SqliteUnit
+
+EVERY_MS = 500
+CHUNK = 500
+
+
+class Upkeep:
+    """`end_offsets` asks the log for high watermarks of `events`; `orders` is the newest view."""
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        settings: SenderSettings,
+        orders: Callable[[], Orders],
+        settle_ordered_ms: Callable[[], dict[str, int]],
+        end_offsets: Callable[[str], dict[int, int]],
+        fail_points: FailPoints,
+        metrics: Metrics,
+    ) -> None:
+        self._store, self._settings = store, settings
+        self._orders, self._settle_ordered_ms = orders, settle_ordered_ms
+        self._fail_points, self._metrics = fail_points, metrics
+        self._reading = EventReading(store, end_offsets)
+        self._next_ms = 0
+
+    def tick(self, now: datetime) -> None:
+        """Everything due, at most twice a second."""
+        if to_ms(now) < self._next_ms:
+            return
+        self._next_ms = to_ms(now) + EVERY_MS
+        owned = sorted(self._store.owned())
+        if not owned:
+            return
+        self._expire(owned, now)
+        self._cancel(owned, now)
+        self._settle(owned, now)
+        self._count()
+
+    def margin_ms(self) -> int:
+        """How long before a deadline the last call may begin."""
+        return deadline_margin_ms(self._settings)
+
+    def _expire(self, owned: list[int], now: datetime) -> None:
+        before = to_ms(now) + self.margin_ms()
+        while ids := Ledger(self._store.connection).overdue(before, owned, CHUNK):
+            self._finish(ids, "expired", "its deadline came first", now)
+
+    def _cancel(self, owned: list[int], now: datetime) -> None:
+        for send_id in sorted(self._orders().cancelled):
+            ledger = Ledger(self._store.connection)
+            while ids := ledger.ready_of(send_id, owned, CHUNK):
+                self._finish(ids, "cancelled", "the send was cancelled", now)
+
+    def _finish(
+        self, ids: list[str], state: Literal["expired", "cancelled"], reason: str, now: datetime
+    ) -> None:
+        with self._store.unit() as unit:
+            ledger = Ledger(unit.connection)
+            for message_id in ids:
+                fact = ledger.finish(message_id, state, reason, to_ms(now), expected="ready")
+                tell(unit, fact, now, self._metrics)
+
+    def _settle(self, owned: list[int], now: datetime) -> None:
+        ledger = Ledger(self._store.connection)
+        doubts = ledger.in_doubt(owned, CHUNK)
+        for send_id, order in sorted(self._orders().settle.items()):
+            if order == "resend":
+                ordered = self._settle_ordered_ms().get(send_id, 0)
+                doubts.extend(ledger.settled_unconfirmed(send_id, ordered))
+        if not doubts:
+            return
+        events_read_ms = self._reading.read_through_ms(owned, to_ms(now))
+        channel_ms = ledger.channel_ms()
+        decided = []
+        for doubt in doubts:
+            decision, reason = settle(
+                doubt,
+                now_ms=to_ms(now),
+                window_ms=int(self._settings.settle_seconds * 1000),
+                margin_ms=self.margin_ms(),
+                channel_ms=channel_ms,
+                events_read_ms=events_read_ms,
+                order=self._orders().settle.get(doubt.send_id),
+            )
+            if decision != "wait":
+                decided.append((doubt, decision, reason))
+        if decided:
+            self._write(decided, now)
+            self._fail_points.reach("sender.settle.after_commit")
+
+    def _write(self, decided: Sequence[tuple[InDoubt, str, str]], now: datetime) -> None:
+        with self._store.unit() as unit:
+            self._write_all(unit, decided, now)
+
+    def _write_all(
+        self, unit: SqliteUnit, decided: Sequence[tuple[InDoubt, str, str]], now: datetime
+    ) -> None:
+        ledger = Ledger(unit.connection)
+        for doubt, decision, reason in decided:
+            if decision == "resend":
+                ledger.resend(doubt.message_id, reason, to_ms(now))
+            else:
+                fact = ledger.leave(doubt.message_id, reason, to_ms(now))
+                tell(unit, fact, now, self._metrics)
+
+    def _count(self) -> None:
+        for state, metric in (("unconfirmed", self._metrics.unconfirmed),
+                              ("ready", self._metrics.ready)):  # fmt: skip
+            ((number,),) = self._store.connection.execute(
+                "select count(*) from message where state = ?"
+                + (" and settled = 0" if state == "unconfirmed" else ""),
+                (state,),
+            )
+            metric.set(number)
+
+
+class EventReading:
+    """How far reading of `events` has come, as a time: all that was on the log then is read."""
+
+    def __init__(
+        self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]
+    ) -> None:
+        self._store, self._end_offsets = store, end_offsets
+        self._goal: dict[int, int] = {}
+        self._goal_ms = 0
+        self._through_ms = 0
+
+    def read_through_ms(self, owned: Sequence[int], now_ms: int) -> int:
+        """The newest such time for all of `owned`, in milliseconds; 0 before the first."""
+        if self._goal and self._reached(owned):
+            self._through_ms = self._goal_ms
+            self._goal = {}
+        if not self._goal:
+            self._goal, self._goal_ms = self._end_offsets(EVENTS), now_ms
+        return self._through_ms
+
+    def _reached(self, owned: Sequence[int]) -> bool:
+        for partition in owned:
+            place = TopicPartition(EVENTS, partition)
+            if self._store.positions(partition).get(place, 0) < self._goal.get(partition, 0):
+                return False
+        return True
+
+
+def deadline_margin_ms(settings: SenderSettings) -> int:
+    """Read timeout, plus the bound for clock skew and a margin, in milliseconds."""
+    return int((settings.read_timeout_seconds + settings.deadline_margin_seconds) * 1000)
