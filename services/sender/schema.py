@@ -25,7 +25,7 @@ LEDGER_DDL: Final = (
     "create unique index message_once on message(message_id)",
     """create unique index message_inbox on message(send_id, occurrence, address_key)
         where per_inbox = 1 and state <> 'capped'""",
-    """create index message_ready on message(send_id, partition, rowid) where state = 'ready'""",
+    """create index message_ready on message(send_id, partition) where state = 'ready'""",
     """create index message_deadline on message(deadline_ms)
         where state = 'ready' and deadline_ms is not null""",
     "create index message_attempting on message(partition) where state = 'attempting'",
