@@ -1,0 +1,1 @@
+"""When: due times, freezing, releasing, books. Who belongs is asked of `people`."""

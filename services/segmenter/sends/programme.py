@@ -1,0 +1,108 @@
+"""The segmenter's view of the programme table: definitions, orders, decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import NeverRetry
+from shared.log.record import Stored
+from shared.observability.logs import Journal
+from shared.programme.definitions import Areas, Segment, Send
+from shared.wire.cloudevents import decode
+from shared.wire.programme import Definition, HaltOrder, SendDecision, SendOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A send with everything it was approved with."""
+
+    order: SendOrder
+    send: Send
+    segment: Segment
+    areas: Areas | None
+
+
+class ProgrammeView:
+    """Folds records of the programme topic. `changed` counts definitions that came in."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, SendOrder] = {}
+        self.decisions: dict[tuple[str, int], SendDecision] = {}
+        self.halted = False
+        self.segment_changes = 0
+        self._definitions: dict[tuple[str, str], Definition] = {}
+        self._versions: dict[tuple[str, str, str], Definition] = {}
+        self._journal = Journal("segmenter.programme")
+
+    def apply(self, stored: Stored) -> None:
+        """One record; what cannot be read is said and left out."""
+        if stored.value is None:
+            self._removed((stored.key or b"").decode("utf-8", "replace"))
+            return
+        try:
+            data = decode(stored).data
+        except NeverRetry as error:
+            self._journal.error("segmenter.programme_unreadable", reason=str(error))
+            return
+        match data:
+            case Definition():
+                self._define(data, newest=b"@" not in (stored.key or b""))
+            case SendOrder():
+                self.orders[data.send_id] = data
+            case HaltOrder():
+                self.halted = data.halted
+            case SendDecision():
+                self.decisions[data.send_id, data.occurrence] = data
+            case _:
+                pass
+
+    def segments(self) -> list[Segment]:
+        """All segments, newest versions, by name."""
+        return [
+            Segment.model_validate(definition.body)
+            for (kind, _), definition in sorted(self._definitions.items())
+            if kind == "segment"
+        ]
+
+    def planned(self, send_id: str) -> Planned | None:
+        """The send as it was ordered, None while a definition has not arrived yet."""
+        order = self.orders.get(send_id)
+        if order is None:
+            return None
+        send_body = self._body(order, "send", send_id)
+        if send_body is None:
+            return None
+        send = Send.model_validate(send_body)
+        segment = self._body(order, "segment", send.segment)
+        areas = self._body(order, "areas", send.areas) if send.areas else {}
+        if segment is None or areas is None:
+            return None
+        return Planned(
+            order,
+            send,
+            Segment.model_validate(segment),
+            Areas.model_validate(areas) if areas else None,
+        )
+
+    def _body(self, order: SendOrder, kind: str, name: str) -> dict[str, object] | None:
+        version = order.pinned.get(f"{kind}/{name}")
+        known = (
+            self._definitions.get((kind, name))
+            if version is None
+            else self._versions.get((kind, name, version))
+        )
+        return None if known is None else known.body
+
+    def _define(self, definition: Definition, *, newest: bool) -> None:
+        self._versions[definition.kind, definition.name, definition.version] = definition
+        if newest:
+            self._definitions[definition.kind, definition.name] = definition
+            self.segment_changes += definition.kind == "segment"
+
+    def _removed(self, key: str) -> None:
+        parts = key.split("/", 2)
+        if len(parts) == 3 and parts[0] == "definition" and "@" not in parts[2]:
+            self._definitions.pop((parts[1], parts[2]), None)
+            self.segment_changes += parts[1] == "segment"
+
+

@@ -1,0 +1,96 @@
+"""What the owner of a send's key knows: the newest report of every partition, and what it decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import apsw
+
+from shared.ids import event_id
+from shared.log.record import Record
+from shared.log.topics import CONTROL
+from shared.wire.cloudevents import encode
+from shared.wire.control import FreezeReported, ProgressReported
+from shared.wire.programme import SendDecision
+
+
+class Reports:
+    """Over one connection; writes happen inside the caller's unit."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    def keep(self, report: FreezeReported | ProgressReported) -> None:
+        """Cumulative snapshots: the newest one stands."""
+        self._db.execute(
+            "insert into report values (?, ?, ?, ?, ?, ?) on conflict do update"
+            " set frozen = excluded.frozen, body = excluded.body",
+            (
+                report.send_id, report.occurrence, report.partition, report.ce_type,
+                report.frozen, report.model_dump_json(),
+            ),
+        )  # fmt: skip
+
+    def freezes(self, send_id: str, occurrence: int) -> dict[int, FreezeReported]:
+        """Partition to its report of the freeze."""
+        return {
+            partition: FreezeReported.model_validate_json(body)
+            for partition, body in self._bodies(send_id, occurrence, FreezeReported.ce_type)
+        }
+
+    def progress(self, send_id: str, occurrence: int) -> dict[int, ProgressReported]:
+        """Partition to its newest report of progress."""
+        return {
+            partition: ProgressReported.model_validate_json(body)
+            for partition, body in self._bodies(send_id, occurrence, ProgressReported.ce_type)
+        }
+
+    def note_decision(self, decision: SendDecision, home: int) -> None:
+        """Remember what is in the outbox, so that it is not decided twice."""
+        self._db.execute(
+            "insert into report values (?, ?, ?, 'decision', ?, ?) on conflict do update"
+            " set frozen = excluded.frozen, body = excluded.body",
+            (decision.send_id, decision.occurrence, home, decision.frozen, decision.state),
+        )
+
+    def decided(self, decision: SendDecision) -> bool:
+        """Whether the newest decision made here has this state."""
+        return any(
+            body == decision.state
+            for _, body in self._bodies(decision.send_id, decision.occurrence, "decision")
+        )
+
+    def _bodies(self, send_id: str, occurrence: int, kind: str) -> list[tuple[int, str]]:
+        return list(
+            self._db.execute(
+                "select partition, body from report"
+                " where send_id = ? and occurrence = ? and kind = ?",
+                (send_id, occurrence, kind),
+            )
+        )
+
+
+def progress_record(
+    send_id: str,
+    occurrence: int,
+    partition: int,
+    home: int,
+    counts: tuple[int, int, dict[str, int]],
+    now: datetime,
+) -> Record:
+    """The record of a part's progress, to the home partition of the send."""
+    frozen, released, finals = counts
+    report = ProgressReported(
+        send_id=send_id, occurrence=occurrence, partition=partition,
+        frozen=frozen, released=released, finals=finals, at=now,
+    )  # fmt: skip
+    return encode(
+        report,
+        id=event_id("progress", send_id, occurrence, partition, now.isoformat()),
+        source="segmenter",
+        subject=send_id,
+        time=now,
+        topic=CONTROL,
+        partition=home,
+        key=send_id,
+    )

@@ -1,0 +1,353 @@
+"""The sends of a segmenter: launch in two steps, release in waves, books.
+
+Step one: each partition freezes its part and reports it on `control`. Step two: the owner of the
+send's key decides when all have reported, and writes the decision to the programme; partitions
+release on it. `finished` goes the same way. What happens when is in `tick`, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from services.segmenter.people.audience import done_any, members_by_id
+from services.segmenter.sends.audience_batches import Frozen, batches, recipient
+from services.segmenter.sends.decisions import approve_held, decide_finish, decide_launch
+from services.segmenter.sends.freezing import Barrier, add_members, freeze
+from services.segmenter.sends.frozen_sets import FrozenSets
+from services.segmenter.sends.outcome_events import emit_final, exclusion
+from services.segmenter.sends.programme import Planned, ProgrammeView
+from services.segmenter.sends.reports import Reports, progress_record
+from shared.clock import to_ms
+from shared.ids import event_id
+from shared.log.partitioner import partition_of
+from shared.log.record import Record
+from shared.log.topics import PROGRAMME
+from shared.loop.delivery import Delivery
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.wire.cloudevents import encode
+from shared.wire.control import FreezeReported, ProgressReported
+from shared.wire.events import FINAL_KINDS, Event, EventKind
+from shared.wire.programme import SendDecision
+
+PAGE = 500
+REPORT_MS = 1_000
+
+
+class Sends:
+    """All sends of one store."""
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        programme: ProgrammeView,
+        partitions: int,
+        wave_recipients: int,
+        end_offsets: Callable[[str], dict[int, int]],
+        fail_points: FailPoints,
+        metrics: Metrics,
+    ) -> None:
+        self._store, self._programme = store, programme
+        self._partitions, self._wave = partitions, wave_recipients
+        self._barrier = Barrier(store, end_offsets)
+        self._fail_points, self._metrics = fail_points, metrics
+
+    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery], now: datetime) -> None:
+        """Books from events; reports from `control`; exclusions from actions."""
+        sets, reports = FrozenSets(unit.connection), Reports(unit.connection)
+        outcomes: list[Event] = []
+        touched: set[tuple[str, int, int]] = set()
+        actions: list[tuple[Event, int]] = []
+        for delivery in deliveries:
+            match delivery.envelope.data:
+                case Event(kind=kind, send_id=str() as send_id) as event if kind in FINAL_KINDS:
+                    outcomes.append(event)
+                    touched.add((send_id, event.occurrence, delivery.stored.partition))
+                case Event(kind="acted", action=str()) as event:
+                    actions.append((event, delivery.stored.partition))
+                case FreezeReported() | ProgressReported() as report:
+                    reports.keep(report)
+                case _:
+                    pass
+        sets.outcomes(outcomes)
+        sets.mark_dirty(touched)
+        self._exclude(unit, sets, actions, now)
+
+    def tick(self, now: datetime) -> None:
+        """1. Freeze what is due. 2. Decide. 3. Take in who newly qualifies. 4. Release.
+        5. Close what was cancelled or is late before release. 6. Report progress."""
+        owned = sorted(self._store.owned())
+        if not owned:
+            return
+        if not self._programme.halted:
+            self._freeze_due(owned, now)
+            self._decide(owned, now)
+            self._qualify(owned, now)
+            self._release(owned, now)
+        self._close_unreleased(owned, now)
+        self._report(now)
+
+    def _freeze_due(self, owned: list[int], now: datetime) -> None:
+        for send_id, order in list(self._programme.orders.items()):
+            due = order.due_at is not None and order.due_at <= now
+            if not due or order.cancelled or (send_id, 0) in self._programme.decisions:
+                continue
+            planned = self._programme.planned(send_id)
+            if planned is None:
+                continue
+            for partition in owned:
+                self._freeze_part(planned, partition, now)
+
+    def _freeze_part(self, planned: Planned, partition: int, now: datetime) -> None:
+        send_id = planned.send.name
+        if (send_id, 0) in FrozenSets(self._store.connection).parts(partition):
+            return
+        if not self._barrier.passed(send_id, partition):
+            return
+        with self._store.unit() as unit:
+            unit.check(partition)
+            if planned.send.mode == "newly_qualifies":
+                FrozenSets(unit.connection).begin(send_id, 0, partition, "frozen", to_ms(now))
+            else:
+                frozen = freeze(unit, planned, partition, self._partitions, now)
+                self._metrics.frozen.inc(frozen)
+            self._fail_points.reach("segmenter.freeze.before_commit")
+        self._fail_points.reach("segmenter.freeze.after_commit")
+
+    def _decide(self, owned: list[int], now: datetime) -> None:
+        """For sends whose key is in an owned partition."""
+        for send_id, order in list(self._programme.orders.items()):
+            home = partition_of(send_id, self._partitions)
+            if home not in owned:
+                continue
+            planned = self._programme.planned(send_id)
+            decision = None if planned is None else self._decision(planned, now)
+            if decision is None or self._told(decision):
+                continue
+            with self._store.unit() as unit:
+                unit.emit(home, _decision_record(decision))
+                Reports(unit.connection).note_decision(decision, home)
+            self._fail_points.reach("segmenter.decide.after_commit")
+
+    def _decision(self, planned: Planned, now: datetime) -> SendDecision | None:
+        order, send = planned.order, planned.send
+        if order.due_at is None or order.due_at > now:
+            return None
+        reports = Reports(self._store.connection)
+        made = self._programme.decisions.get((send.name, 0))
+        if made is None:
+            if order.cancelled:
+                return _plain(send.name, "cancelled", "cancelled before it was due", now)
+            if send.mode == "newly_qualifies":
+                return _plain(send.name, "released", "", now)
+            return decide_launch(
+                order, 0, reports.freezes(send.name, 0), self._partitions, now
+            )
+        held = approve_held(made, order, now)
+        if held is not None:
+            return held
+        ends = send.until is not None and send.until <= now
+        accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
+        return decide_finish(
+            made, reports.progress(send.name, 0), self._partitions, now, accepting=accepting
+        )
+
+    def _told(self, decision: SendDecision) -> bool:
+        """Whether this decision is in the outbox or on the log already."""
+        return Reports(self._store.connection).decided(decision)
+
+    def _qualify(self, owned: list[int], now: datetime) -> None:
+        """People who entered the segment of a `newly qualifies` send since it was launched."""
+        for planned in self._running():
+            send, order = planned.send, planned.order
+            if send.mode != "newly_qualifies" or order.cancelled or order.paused:
+                continue
+            if (send.until is not None and send.until <= now) or order.due_at is None:
+                continue
+            since_ms = to_ms(order.due_at)
+            for partition in owned:
+                ids = FrozenSets(self._store.connection).newly_qualified(
+                    send.name, send.segment, since_ms, partition, PAGE
+                )
+                if ids:
+                    self._take_in(planned, partition, ids, now)
+
+    def _take_in(
+        self, planned: Planned, partition: int, supporter_ids: Sequence[str], now: datetime
+    ) -> None:
+        send = planned.send
+        with self._store.unit() as unit:
+            unit.check(partition)
+            found = list(
+                members_by_id(
+                    unit.connection, supporter_ids, topic=send.topic, send_id=send.name
+                )
+            )
+            add_members(unit, planned, found, partition, now)
+            FrozenSets(unit.connection).mark_dirty([(send.name, 0, partition)])
+            self._fail_points.reach("segmenter.freeze.before_commit")
+        self._metrics.frozen.inc(len(found))
+        self._fail_points.reach("segmenter.freeze.after_commit")
+
+    def _release(self, owned: list[int], now: datetime) -> None:
+        for planned in self._running():
+            if planned.order.paused or planned.order.cancelled:
+                continue
+            for partition in owned:
+                sets = FrozenSets(self._store.connection)
+                room = self._wave - sets.outstanding(planned.send.name, 0, partition)
+                rows = sets.unreleased(planned.send.name, 0, partition, min(PAGE, room))
+                if room > 0 and rows:
+                    self._release_rows(planned, partition, rows, now)
+
+    def _release_rows(
+        self, planned: Planned, partition: int, rows: Sequence[Frozen], now: datetime
+    ) -> None:
+        """One page: consent and suppression are looked at once more, then it goes out."""
+        send = planned.send
+        with self._store.unit() as unit:
+            unit.check(partition)
+            sets = FrozenSets(unit.connection)
+            ids = [row.supporter_id for row in rows]
+            mailable = {
+                member.supporter_id: member
+                for member in members_by_id(
+                    unit.connection, ids, topic=send.topic, send_id=send.name
+                )
+            }
+            done = done_any(unit.connection, ids, send.unless_done) if send.unless_done else set()
+            going = []
+            for row in rows:
+                if row.supporter_id in done:
+                    self._end(unit, sets, send.name, row, "excluded", "has acted since", now)
+                elif row.supporter_id not in mailable:
+                    self._end(unit, sets, send.name, row, "suppressed", "suppressed since", now)
+                else:
+                    member = mailable[row.supporter_id]
+                    going.append(recipient(planned, 0, row, member))
+            for record in batches(send.name, partition, going, now):
+                unit.emit(partition, record)
+            sets.release(send.name, 0, [one.supporter_id for one in going])
+            sets.mark_dirty([(send.name, 0, partition)])
+            self._fail_points.reach("segmenter.release.before_commit")
+        self._metrics.recipients.inc(len(going))
+        self._fail_points.reach("segmenter.release.after_commit")
+
+    def _end(
+        self,
+        unit: SqliteUnit,
+        sets: FrozenSets,
+        send_id: str,
+        row: Frozen,
+        state: EventKind,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        sets.finish(send_id, 0, row.supporter_id, state, reason)
+        emit_final(
+            unit, row.partition, state, reason, send_id=send_id, message_id=row.message_id,
+            supporter_id=row.supporter_id, variant=row.variant, edition=row.edition, now=now,
+        )  # fmt: skip
+
+    def _close_unreleased(self, owned: list[int], now: datetime) -> None:
+        """Cancelled or late before release: each person gets a final state."""
+        for planned in self._frozen_sends():
+            state: EventKind
+            if planned.order.cancelled:
+                state, reason = "cancelled", "the send was cancelled"
+            elif planned.send.deadline is not None and planned.send.deadline <= now:
+                state, reason = "expired", "its deadline came first"
+            else:
+                continue
+            for partition in owned:
+                self._end_unreleased(planned.send.name, partition, state, reason, now)
+
+    def _end_unreleased(
+        self, send_id: str, partition: int, state: EventKind, reason: str, now: datetime
+    ) -> None:
+        while True:
+            rows = FrozenSets(self._store.connection).unreleased(send_id, 0, partition, PAGE)
+            if not rows:
+                return
+            with self._store.unit() as unit:
+                unit.check(partition)
+                sets = FrozenSets(unit.connection)
+                for row in rows:
+                    self._end(unit, sets, send_id, row, state, reason, now)
+                sets.mark_dirty([(send_id, 0, partition)])
+
+    def _report(self, now: datetime) -> None:
+        due = FrozenSets(self._store.connection).dirty(to_ms(now) - REPORT_MS)
+        due = [part for part in due if part[2] in self._store.owned()]
+        if not due:
+            return
+        with self._store.unit() as unit:
+            sets = FrozenSets(unit.connection)
+            for send_id, occurrence, partition in due:
+                counts = sets.counts(send_id, occurrence, partition)
+                home = partition_of(send_id, self._partitions)
+                unit.emit(
+                    partition, progress_record(send_id, occurrence, partition, home, counts, now)
+                )
+                sets.reported(send_id, occurrence, partition, to_ms(now))
+
+    def _exclude(
+        self,
+        unit: SqliteUnit,
+        sets: FrozenSets,
+        actions: Iterable[tuple[Event, int]],
+        now: datetime,
+    ) -> None:
+        """An action that a running send names in `unless_done` stops that send's mail."""
+        by_supporter: dict[str, set[str]] = {}
+        for event, _ in actions:
+            by_supporter.setdefault(event.supporter_id, set()).add(event.action or "")
+        if not by_supporter:
+            return
+        for send_id, supporter_id, partition in sets.open_sends_of(list(by_supporter)):
+            planned = self._programme.planned(send_id)
+            if planned is not None and by_supporter[supporter_id] & set(planned.send.unless_done):
+                unit.emit(partition, exclusion(send_id, supporter_id, self._partitions, now))
+
+    def _running(self) -> list[Planned]:
+        """Sends whose release is decided and that are not finished; most urgent first."""
+        found = [
+            planned
+            for (send_id, _), decision in self._programme.decisions.items()
+            if decision.state == "released"
+            and (planned := self._programme.planned(send_id)) is not None
+        ]
+        order = {"urgent": 0, "normal": 1, "low": 2}
+        return sorted(found, key=lambda planned: order[planned.send.priority])
+
+    def _frozen_sends(self) -> list[Planned]:
+        """Sends that may have unreleased people."""
+        return [
+            planned
+            for send_id in self._programme.orders
+            if (decision := self._programme.decisions.get((send_id, 0))) is None
+            or decision.state in {"released", "held"}
+            if (planned := self._programme.planned(send_id)) is not None
+        ]
+
+
+def _plain(send_id: str, state: str, reason: str, now: datetime) -> SendDecision:
+    return SendDecision.model_validate(
+        {"send_id": send_id, "occurrence": 0, "state": state, "reason": reason, "decided_at": now}
+    )
+
+
+def _decision_record(decision: SendDecision) -> Record:
+    key = f"decision/send/{decision.send_id}/{decision.occurrence}"
+    return encode(
+        decision,
+        id=event_id("decision", key, decision.state, decision.decided_at.isoformat()),
+        source="segmenter",
+        subject=decision.send_id,
+        time=decision.decided_at,
+        topic=PROGRAMME,
+        partition=0,
+        key=key,
+    )
