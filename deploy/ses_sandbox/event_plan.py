@@ -6,25 +6,24 @@ out the same.
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from deploy.ses_sandbox.accepted_mail import AcceptedMail
-from deploy.ses_sandbox.chance import draw
+from deploy.ses_sandbox.chance import draw, drawn_uuid
 from deploy.ses_sandbox.mailboxes import Fate, fate_of
 from deploy.ses_sandbox.settings import Switches
 
 EventType = Literal["Send", "Delivery", "Bounce", "Complaint"]
 
 DUPLICATE_AFTER_MS: Final = 250
-_NOTIFICATIONS: Final = uuid.UUID("6d6f0a2e-6b0f-5f0e-9c55-5a2f4f0f7c11")
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedEvent:
     """One notification to post. `happened_ms` stands in it; `due_ms` is when it goes out."""
 
+    message_id: str
     event_type: EventType
     fate: Fate
     recipients: tuple[str, ...]
@@ -76,18 +75,18 @@ def _posts(
     name = (mail.message_id, event_type, fate)
     happened_ms = mail.accepted_ms + round(delay_ms)
     due_ms = happened_ms
-    if draw(switches.seed, "out of order", *name) < switches.out_of_order_rate:
+    late = switches.out_of_order_rate
+    if late and draw(switches.seed, "out of order", *name) < late:
         due_ms += round(switches.out_of_order_ms)
-    sns_message_id = str(uuid.uuid5(_NOTIFICATIONS, ":".join(name)))
-    first = PlannedEvent(event_type, fate, recipients, happened_ms, due_ms, sns_message_id)
-    drawn = draw(switches.seed, "duplicate", *name)
-    if drawn >= switches.duplicate_rate:
+    first = PlannedEvent(
+        *name, recipients, happened_ms, due_ms, str(drawn_uuid("notification", *name))
+    )
+    doubled = switches.duplicate_rate
+    drawn = draw(switches.seed, "duplicate", *name) if doubled else 1.0
+    if drawn >= doubled:
         return [first]
+    again = replace(first, due_ms=due_ms + DUPLICATE_AFTER_MS)
     # Half of the doubles are SNS delivering once more (same id), half SES speaking twice (new id).
-    if drawn < switches.duplicate_rate / 2:
-        sns_message_id = str(uuid.uuid5(_NOTIFICATIONS, ":".join((*name, "again"))))
-    again_ms = due_ms + DUPLICATE_AFTER_MS
-    return [
-        first,
-        PlannedEvent(event_type, fate, recipients, happened_ms, again_ms, sns_message_id),
-    ]
+    if drawn < doubled / 2:
+        again = replace(again, sns_message_id=str(drawn_uuid("notification", *name, "again")))
+    return [first, again]

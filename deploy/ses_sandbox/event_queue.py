@@ -41,8 +41,8 @@ create index if not exists acceptance_time on acceptance (accepted_ms);
 """
 
 _DUE: Final = """
-select e.id, e.event_type, e.fate, e.recipients, e.happened_ms, e.due_ms, e.sns_message_id,
-       e.attempts, a.accepted_ms, a.mail
+select e.id, e.message_id, e.event_type, e.fate, e.recipients, e.happened_ms, e.due_ms,
+       e.sns_message_id, e.attempts, a.accepted_ms, a.mail
 from event e join acceptance a using (message_id)
 where e.posted_ms is null and e.due_ms <= ? order by e.due_ms limit ?
 """
@@ -92,7 +92,7 @@ class EventQueue:
             self._db.executemany(
                 "insert into event (message_id, event_type, fate, recipients, happened_ms, due_ms,"
                 " sns_message_id) values (?, ?, ?, ?, ?, ?, ?)",
-                [_row(one.message_id, planned) for one in batch for planned in one.events],
+                [_row(planned) for one in batch for planned in one.events],
             )
 
     def due(self, now_ms: int, limit: int, in_hand: Collection[int]) -> list[DueEvent]:
@@ -153,9 +153,9 @@ class EventQueue:
         self._db.close()
 
 
-def _row(message_id: str, planned: PlannedEvent) -> tuple[str | int, ...]:
+def _row(planned: PlannedEvent) -> tuple[str | int, ...]:
     return (
-        message_id,
+        planned.message_id,
         planned.event_type,
         planned.fate,
         json.dumps(planned.recipients),
@@ -166,14 +166,15 @@ def _row(message_id: str, planned: PlannedEvent) -> tuple[str | int, ...]:
 
 
 def _due_event(row: tuple[object, ...]) -> DueEvent:
-    event_id, event_type, fate, recipients, happened_ms, due_ms, sns_id, *rest = row
-    attempts, accepted_ms, mail = rest
+    event_id, message_id, event_type, fate, recipients, *times, sns_id = row[:8]
+    attempts, accepted_ms, mail = row[8:]
     planned = PlannedEvent(
+        cast(str, message_id),
         cast(EventType, event_type),
         cast(Fate, fate),
         tuple(json.loads(cast(str, recipients))),
-        cast(int, happened_ms),
-        cast(int, due_ms),
+        cast(int, times[0]),
+        cast(int, times[1]),
         cast(str, sns_id),
     )
     return DueEvent(

@@ -7,14 +7,13 @@ object with tags as lists, and one object named after the event.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from email.utils import getaddresses
 from typing import Final
 
 from deploy.ses_sandbox.accepted_mail import AcceptedMail
-from deploy.ses_sandbox.addresses import bare_address, domain_of
+from deploy.ses_sandbox.addresses import bare_address, domain_of, split_addresses
+from deploy.ses_sandbox.chance import drawn_uuid
 from deploy.ses_sandbox.event_plan import PlannedEvent
 from deploy.ses_sandbox.mailboxes import Fate
 from deploy.ses_sandbox.timestamps import iso_millis
@@ -22,7 +21,7 @@ from deploy.ses_sandbox.timestamps import iso_millis
 CALLER_IDENTITY: Final = "doorstep-sandbox"
 OUTGOING_IP: Final = "192.0.2.25"
 MAX_HEADER_BYTES: Final = 10 * 1024
-_FEEDBACK: Final = uuid.UUID("0c0e5b6e-1f5a-5d1e-8f30-0a4cb9f0c2aa")
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 
 # bounceType, bounceSubType, and the DSN fields that SES knows of such a bounce.
 _BOUNCES: Final[Mapping[Fate, tuple[str, str, Mapping[str, str]]]] = {
@@ -95,12 +94,12 @@ def mail_record(mail: AcceptedMail, identity: AccountIdentity) -> str:
         "commonHeaders": _common_headers(mail),
         "tags": {name: [value] for name, value in tags.items()},
     }
-    return json.dumps(record, separators=(",", ":"))
+    return _COMPACT.encode(record)
 
 
 def event_text(mail: str, planned: PlannedEvent, accepted_ms: int, region: str) -> str:
     """The event as SES hands it to SNS: the record and a line end."""
-    detail = json.dumps(_detail(planned, accepted_ms, region), separators=(",", ":"))
+    detail = _COMPACT.encode(_detail(planned, accepted_ms, region))
     key = planned.event_type.lower()
     if planned.event_type == "Delivery":
         mail = mail.replace('"tags":{', f'"tags":{{"ses:outgoing-ip":["{OUTGOING_IP}"],', 1)
@@ -153,8 +152,8 @@ def _bounce(planned: PlannedEvent, timestamp: str, mta: str) -> dict[str, object
 
 def _feedback_id(planned: PlannedEvent) -> str:
     """Fixed for an event, also when it is told twice under two SNS ids."""
-    name = f"{planned.happened_ms}:{planned.event_type}:{planned.fate}:{planned.recipients}"
-    return f"0102{planned.happened_ms:012x}-{uuid.uuid5(_FEEDBACK, name)}-000000"
+    what = (planned.message_id, planned.event_type, planned.fate)
+    return f"0102{planned.happened_ms:012x}-{drawn_uuid('feedback', *what)}-000000"
 
 
 def _common_headers(mail: AcceptedMail) -> dict[str, object]:
@@ -166,7 +165,7 @@ def _common_headers(mail: AcceptedMail) -> dict[str, object]:
         common["date"] = values["date"]
     for header, key in (("to", "to"), ("cc", "cc"), ("reply-to", "replyTo")):
         if header in values:
-            common[key] = [_written(pair) for pair in getaddresses([values[header]])]
+            common[key] = [_written(pair) for pair in split_addresses(values[header])]
     common["messageId"] = mail.message_id
     if "subject" in values:
         common["subject"] = values["subject"]

@@ -77,10 +77,13 @@ def read_raw_message(data: bytes) -> RawMessage:
 
 def _end_of_headers(data: bytes) -> int:
     """Where the blank line starts that ends the headers."""
-    ends = [at + len(gap) // 2 for gap in (b"\r\n\r\n", b"\n\n") if (at := data.find(gap)) > 0]
-    if not ends:
-        raise bad_request("The message needs a header, a blank line and a body.")
-    return min(ends)
+    with_cr = data.find(b"\r\n\r\n")
+    without_cr = data.find(b"\n\n", 0, with_cr if with_cr >= 0 else len(data))
+    if without_cr >= 0:
+        return without_cr + 1
+    if with_cr >= 0:
+        return with_cr + 2
+    raise bad_request("The message needs a header, a blank line and a body.")
 
 
 def _header_lines(block: bytes) -> list[tuple[str, str]]:
@@ -127,9 +130,15 @@ def _check_once(headers: tuple[tuple[str, str], ...]) -> None:
 
 
 def _check_line_length(data: bytes) -> None:
-    longest = max(map(len, data.split(b"\n")))
-    if longest > MAX_LINE and any(len(line.rstrip(b"\r")) > MAX_LINE for line in data.split(b"\n")):
-        raise bad_request(f"A line of the message is longer than {MAX_LINE} characters.")
+    """Leap from line end to line end, never further than a line may reach."""
+    start = 0
+    while len(data) - start > MAX_LINE:
+        last = data.rfind(b"\n", start, start + MAX_LINE + 1)
+        if last < 0:
+            if data[start + MAX_LINE : start + MAX_LINE + 2] != b"\r\n":
+                raise bad_request(f"A line of the message is longer than {MAX_LINE} characters.")
+            last = start + MAX_LINE + 1
+        start = last + 1
 
 
 def _check_multipart(headers: tuple[tuple[str, str], ...], data: bytes, end: int) -> None:

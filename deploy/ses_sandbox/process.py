@@ -42,7 +42,7 @@ class SandboxProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the sandbox ended with status {self._process.wait()}")
+            raise RuntimeError(f"the sandbox ended with status {self.stop()}; see its last words")
         ready = json.loads(line)
         self.url = ready["url"]
         self.certificate_path = Path(ready["certificate"])
@@ -57,7 +57,7 @@ class SandboxProcess:
         return self._end(signal.SIGTERM)
 
     def switch(self, **changes: object) -> dict[str, Any]:
-        """Throw switches; all switches as they then stand."""
+        """Throw switches, or none to only look; all switches as they then stand."""
         return self._ask("/sandbox/switches", changes)
 
     def report(self) -> dict[str, Any]:

@@ -92,12 +92,14 @@ class Sandbox:
         return time.time() + self._board.now.clock_skew_seconds
 
     @contextlib.asynccontextmanager
-    async def posting(self) -> AsyncIterator[None]:
-        """Post events as long as the context lasts."""
+    async def posting(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Post events as long as the context lasts. The task ends early only by a fault of ours,
+        which leaving the context then raises.
+        """
         await self._signer.start()
         posting = asyncio.create_task(self._postman.run())
         try:
-            yield
+            yield posting
         finally:
             posting.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,12 +1,11 @@
 """The body of SESv2 `SendEmail` as the service model has it (members keep the model's names).
 
-Shape only; what SES makes of the contents is decided in submission.py. Members the sandbox cannot
-honour are read all the same, so that they can be refused instead of dropped in silence.
+Shape only (blobs come out of base64); what SES makes of the contents is decided in submission.py.
+Members the sandbox cannot honour are read all the same, so that they can be refused instead of
+dropped in silence.
 """
 
 from __future__ import annotations
-
-import binascii
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,7 +13,7 @@ from deploy.ses_sandbox.refusals import bad_request, malformed_json
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, val_json_bytes="base64")
 
 
 class TextInput(_Shape):
@@ -39,9 +38,9 @@ class HeaderInput(_Shape):
 
 
 class AttachmentInput(_Shape):
-    """`Attachment`; `RawContent` is base64."""
+    """`Attachment`."""
 
-    RawContent: str
+    RawContent: bytes
     FileName: str
     ContentDisposition: str | None = None
     ContentId: str | None = None
@@ -58,9 +57,9 @@ class SimpleInput(_Shape):
 
 
 class RawInput(_Shape):
-    """`RawMessage`; `Data` is base64."""
+    """`RawMessage`."""
 
-    Data: str
+    Data: bytes
 
 
 class ContentInput(_Shape):
@@ -110,14 +109,6 @@ def read_send_email(body: bytes) -> SendEmailInput:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "body"
         raise malformed_json(f"{where}: {first['msg']}") from None
-
-
-def read_base64(text: str, where: str) -> bytes:
-    """The bytes of a blob member. Raises a SerializationException."""
-    try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
-    except (binascii.Error, ValueError):
-        raise malformed_json(f"{where}: not base64") from None
 
 
 def require_offered(given: SendEmailInput) -> None:

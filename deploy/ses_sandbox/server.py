@@ -30,12 +30,14 @@ async def serve(settings: Settings, switches: Switches) -> None:
             settings.port,
             backlog=_BACKLOG,
         )
-        async with sandbox.posting():
+        async with sandbox.posting() as posting:
             gc.freeze()
             port = server.sockets[0].getsockname()[1]
             _write_port(settings.directory / "port", port)
             _say_ready(settings, port, sandbox.certificate_path)
-            await stop.wait()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({stopping, posting}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
             server.close()
             for connection in list(connections):
                 connection.close()

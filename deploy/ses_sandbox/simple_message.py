@@ -9,9 +9,9 @@ import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import getaddresses
 from typing import Final
 
+from deploy.ses_sandbox.addresses import split_addresses
 from deploy.ses_sandbox.refusals import bad_request
 from deploy.ses_sandbox.send_email_input import (
     AttachmentInput,
@@ -19,7 +19,6 @@ from deploy.ses_sandbox.send_email_input import (
     SendEmailInput,
     SimpleInput,
     TextInput,
-    read_base64,
 )
 
 MAX_HEADERS: Final = 15
@@ -62,8 +61,8 @@ def build_simple_message(given: SendEmailInput, simple: SimpleInput) -> bytes:
 def _address_list(texts: list[str]) -> tuple[Address, ...]:
     return tuple(
         Address(display_name=name, addr_spec=address)
-        for name, address in getaddresses(texts)
-        if address
+        for text in texts
+        for name, address in split_addresses(text)
     )
 
 
@@ -109,7 +108,7 @@ def _attach(message: EmailMessage, attachment: AttachmentInput) -> None:
     kind = attachment.ContentType or "application/octet-stream"
     maintype, _, subtype = kind.partition("/")
     message.add_attachment(
-        read_base64(attachment.RawContent, "Attachments.RawContent"),
+        attachment.RawContent,
         maintype=maintype,
         subtype=subtype or "octet-stream",
         filename=attachment.FileName,

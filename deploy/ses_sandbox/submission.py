@@ -9,12 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.ses_sandbox.addresses import bare_address, domain_of, header_addresses
+from deploy.ses_sandbox.addresses import bare_address, domain_of, split_addresses
 from deploy.ses_sandbox.message_headers import RawMessage, read_raw_message
 from deploy.ses_sandbox.refusals import bad_request, message_rejected, not_found
 from deploy.ses_sandbox.send_email_input import (
     SendEmailInput,
-    read_base64,
     require_offered,
 )
 from deploy.ses_sandbox.simple_message import build_simple_message
@@ -89,7 +88,7 @@ def _message(given: SendEmailInput) -> RawMessage:
     if (content.Raw is None) == (content.Simple is None):
         raise bad_request("Content needs exactly one of Raw and Simple.")
     if content.Raw is not None:
-        return read_raw_message(read_base64(content.Raw.Data, "Content.Raw.Data"))
+        return read_raw_message(content.Raw.Data)
     assert content.Simple is not None
     for address in (given.FromEmailAddress or "", *_destination(given)):
         bare_address(address, "FromEmailAddress, Destination")
@@ -107,9 +106,10 @@ def _recipients(given: SendEmailInput, message: RawMessage) -> tuple[str, ...]:
         found = [bare_address(address, "Destination") for address in listed]
     else:
         found = [
-            address
+            bare_address(address, name.capitalize())
             for name in ("to", "cc", "bcc")
-            for address in header_addresses(message.values(name), name.capitalize())
+            for value in message.values(name)
+            for _, address in split_addresses(value)
         ]
     if not found:
         raise bad_request("Missing required header 'To'.")

@@ -15,7 +15,7 @@ def iso_millis(epoch_ms: int) -> str:
 
 def mail_date(epoch_ms: int) -> str:
     """RFC 5322 date with a numeric zone, for the `Date` header of a mail."""
-    return format_datetime(datetime.fromtimestamp(epoch_ms // 1000, UTC))
+    return _mail_second(epoch_ms // 1000)
 
 
 @lru_cache(maxsize=4)
@@ -36,6 +36,11 @@ def read_amz_date(text: str) -> int:
 def amz_date(epoch_seconds: float) -> str:
     """`20260504T090000Z`, as SigV4 writes it."""
     return datetime.fromtimestamp(int(epoch_seconds), UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+@lru_cache(maxsize=4)
+def _mail_second(epoch_seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(epoch_seconds, UTC))
 
 
 @lru_cache(maxsize=64)
