@@ -67,6 +67,10 @@ class Member(Protocol):
         """The group's saved positions; a place without one is absent."""
         ...
 
+    def next_offset(self, place: TopicPartition) -> int:
+        """Where reading of an owned place stands now."""
+        ...
+
     def seek(self, place: TopicPartition, next_offset: int) -> None:
         """Read `place` from `next_offset` on."""
         ...

@@ -29,7 +29,7 @@ class Relay:
         group: str,
         topics: tuple[str, ...],
         member: Member,
-        store: Store,
+        store: Store[Unit],
         fail_points: FailPoints,
         metrics: Metrics,
     ) -> None:

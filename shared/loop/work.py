@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from shared.clock import Clock
 from shared.errors import DoorstepError, NeverRetry
@@ -21,7 +21,8 @@ from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
 
-UnitT = TypeVar("UnitT", bound=Unit, contravariant=True)
+UnitIn = TypeVar("UnitIn", bound=Unit, contravariant=True)
+UnitT = TypeVar("UnitT", bound=Unit)
 Refused = Sequence[tuple[Stored, NeverRetry]]
 
 
@@ -33,10 +34,10 @@ class StatelessHandler(Protocol):
         ...
 
 
-class StatefulHandler(Protocol[UnitT]):
+class StatefulHandler(Protocol[UnitIn]):
     """Turns records into state and outbox rows, inside one store transaction."""
 
-    def handle(self, unit: UnitT, deliveries: Sequence[Delivery]) -> None:
+    def handle(self, unit: UnitIn, deliveries: Sequence[Delivery]) -> None:
         """Raises NeverRetry for a record that can never be handled, RetryLater for not now."""
         ...
 
@@ -154,7 +155,7 @@ class StatelessWork:
         return outputs
 
 
-class StatefulWork:
+class StatefulWork(Generic[UnitT]):
     """State, positions and outbox in one store transaction; the relay publishes afterwards."""
 
     def __init__(
@@ -162,8 +163,8 @@ class StatefulWork:
         group: str,
         topics: Sequence[str],
         member: Member,
-        store: Store,
-        handler: StatefulHandler[Unit],
+        store: Store[UnitT],
+        handler: StatefulHandler[UnitT],
         relay: Relay,
         clock: Clock,
         fail_points: FailPoints,
@@ -226,7 +227,7 @@ class StatefulWork:
         self._go_to_stored(partition)
 
     def _handle(
-        self, unit: Unit, deliveries: Sequence[Delivery], dead: list[tuple[Stored, Exception]]
+        self, unit: UnitT, deliveries: Sequence[Delivery], dead: list[tuple[Stored, Exception]]
     ) -> None:
         if not deliveries:
             return

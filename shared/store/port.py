@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from shared.log.record import Record, TopicPartition
 
@@ -41,7 +41,10 @@ class Unit(Protocol):
         ...
 
 
-class Store(Protocol):
+UnitOut = TypeVar("UnitOut", bound=Unit, covariant=True)
+
+
+class Store(Protocol[UnitOut]):
     """The store of one instance of a stateful service."""
 
     @property
@@ -61,7 +64,7 @@ class Store(Protocol):
         """The next offset of every input place of the number."""
         ...
 
-    def unit(self) -> AbstractContextManager[Unit]:
+    def unit(self) -> AbstractContextManager[UnitOut]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         ...
 

@@ -74,15 +74,24 @@ def decide_finish(
     now: datetime,
     *,
     accepting: bool,
+    cancelled: bool,
 ) -> SendDecision | None:
-    """Finished when every partition has reported and nothing is open. `accepting`: more people
-    may still qualify."""
-    if accepting or decision.state != "released" or len(reports) < partitions:
+    """Finished (or cancelled) when every partition has reported and nothing is open.
+
+    `accepting`: more people may still qualify.
+    """
+    under_way = decision.state == "released" or (decision.state == "held" and cancelled)
+    if accepting or not under_way or len(reports) < partitions:
         return None
     frozen = sum(report.frozen for report in reports.values())
     final = sum(sum(report.finals.values()) for report in reports.values())
     if final < frozen or frozen < decision.frozen:
         return None
     return decision.model_copy(
-        update={"state": "finished", "frozen": frozen, "reason": "", "decided_at": now}
+        update={
+            "state": "cancelled" if cancelled else "finished",
+            "frozen": frozen,
+            "reason": "",
+            "decided_at": now,
+        }
     )

@@ -151,7 +151,8 @@ class Sends:
         ends = send.until is not None and send.until <= now
         accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
         return decide_finish(
-            made, reports.progress(send.name, 0), self._partitions, now, accepting=accepting
+            made, reports.progress(send.name, 0), self._partitions, now,
+            accepting=accepting, cancelled=order.cancelled,
         )
 
     def _told(self, decision: SendDecision) -> bool:

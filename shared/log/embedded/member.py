@@ -100,6 +100,9 @@ class EmbeddedMember:
                 found[place] = Position(next_offset, metadata)
         return found
 
+    def next_offset(self, place: TopicPartition) -> int:
+        return self._next[place]
+
     def seek(self, place: TopicPartition, next_offset: int) -> None:
         self._next[place] = next_offset
         self._dirty = True

@@ -1,0 +1,67 @@
+"""The segmenter's handler for the loop: people first, then sends, in one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.segmenter.people.handler import People
+from services.segmenter.sends.programme import ProgrammeView
+from services.segmenter.sends.sends import Sends
+from shared.clock import Clock, to_ms
+from shared.loop.delivery import Delivery
+from shared.store.sqlite import SqliteStore, SqliteUnit
+
+
+class Segmenter:
+    """What the segmenter does with a batch, and what time alone makes due."""
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        people: People,
+        sends: Sends,
+        programme: ProgrammeView,
+        clock: Clock,
+        sweep_seconds: float,
+    ) -> None:
+        self._store, self._people, self._sends = store, people, sends
+        self._programme, self._clock = programme, clock
+        self._sweep_ms = int(sweep_seconds * 1000)
+        self._segments_seen = -1
+        self._next_sweep_ms = 0
+
+    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
+        self._people.handle(unit, deliveries)
+        self._sends.handle(unit, deliveries, self._clock.now())
+
+    def tick(self, now: datetime) -> None:
+        if not self._store.owned():
+            return
+        self._use_segments(now)
+        self._sweep(now)
+        self._sends.tick(now)
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        """A partition's people may have changed under another owner: look at segments anew."""
+        self._segments_seen = -1
+
+    def released(self, partitions: frozenset[int]) -> None:
+        """Nothing is in flight between units."""
+
+    def stop(self) -> None:
+        """Nothing is in flight between units."""
+
+    def _use_segments(self, now: datetime) -> None:
+        if self._segments_seen == self._programme.segment_changes:
+            return
+        with self._store.unit() as unit:
+            self._people.use_segments(unit, self._programme.segments(), now)
+        self._segments_seen = self._programme.segment_changes
+
+    def _sweep(self, now: datetime) -> None:
+        if to_ms(now) < self._next_sweep_ms:
+            return
+        with self._store.unit() as unit:
+            self._people.sweep(unit, now, self._store.owned())
+        self._next_sweep_ms = to_ms(now) + self._sweep_ms
