@@ -7,6 +7,7 @@ A definition is immutable: its version is a hash of its content.
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,13 +24,20 @@ class Checked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def version(self) -> str:
-        """Twelve hex digits over the content: the same content, the same version."""
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+        """Twelve hex digits over the content: the same content, the same version.
+
+        The order of keys is no content: areas may be sorted anew, and stores may sort keys.
+        """
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
 
 
 class Disclaimer(Checked):
-    """The block every mail must carry. `uk`: promoter and address, and on whose behalf.
-    `us`: paid for by, with postal address. `none` needs a recorded reason."""
+    """The block every mail must carry.
+
+    `uk`: promoter and address, and on whose behalf. `us`: paid for by, with postal address (the
+    campaign's organisation and address where these are empty). `none` needs a recorded reason.
+    """
 
     jurisdiction: Jurisdiction
     promoter: str = ""
@@ -56,7 +64,9 @@ class Campaign(Checked):
 
 class Areas(Checked):
     """Data of the areas of one kind, by code: organiser, venue, whatever a template uses.
-    `default` serves people whose area has no entry or who have no area."""
+
+    `default` serves people whose area has no entry or who have no area.
+    """
 
     name: str
     kind: str
@@ -124,7 +134,7 @@ class Send(Checked):
 
 Definition = Campaign | Areas | Segment | Template | Send
 
-MODELS: dict[str, type[Campaign] | type[Areas] | type[Segment] | type[Template] | type[Send]] = {
+MODELS: dict[str, type[Campaign | Areas | Segment | Template | Send]] = {
     "campaign": Campaign,
     "areas": Areas,
     "segment": Segment,

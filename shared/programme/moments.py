@@ -7,7 +7,7 @@ a zone or an offset it is refused, and so is a local time that a clock change sk
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timezone
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -16,7 +16,7 @@ from shared.programme.problems import did_you_mean
 
 _FORM: Final = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
-    r"(?:[T ]\s*(?P<time>\d\d?:\d\d(?::\d\d)?))?"
+    r"(?:[T ]\s*(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?"
     r"\s*(?P<zone>Z|[+-]\d\d:?\d\d|[A-Za-z]+(?:[/_+-][A-Za-z0-9]+)*)?"
 )
 
@@ -36,13 +36,13 @@ def parse_moment(text: str) -> datetime:
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise BadMoment(f'"{text}" is not a date and time')
-    if match["time"] is None:
+    if match["hour"] is None:
         raise BadMoment(f'"{text}" has no time of day')
     if match["zone"] is None:
         raise BadMoment(f'"{text}" has no time zone')
     try:
-        clock = match["time"].rjust(len(match["time"]) + match["time"].index(":") % 2, "0")
-        local = datetime.fromisoformat(f"{match['date']}T{clock}")
+        clock = time(int(match["hour"]), int(match["minute"]), int(match["second"] or 0))
+        local = datetime.combine(date.fromisoformat(match["date"]), clock)
     except ValueError as error:
         raise BadMoment(f'"{text}": there is no such date or time') from error
     zone = match["zone"]

@@ -22,7 +22,7 @@ MAX_NODES: Final = 2_000_000
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
-_INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
+_INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,3999})")
 _NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
@@ -125,8 +125,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     yaml_implicit_resolvers = {None: [("plain", re.compile(""))]}  # noqa: RUF012
 
 
-class _TooMuch(Exception):
-    """The document is larger or deeper than any programme file."""
+class _Unreadable(Exception):
+    """The document is larger or deeper than any programme file, or endless."""
+
+    def __init__(self, message: str, hint: str, node: yaml.Node) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.position = _position(node)
 
 
 class _Conversion:
@@ -140,18 +145,18 @@ class _Conversion:
     def node(self, node: yaml.Node, depth: int) -> Node | None:
         try:
             return self._node(node, depth)
-        except _TooMuch as reason:
-            self._problems.add(_position(node), str(reason), "split the file")
+        except _Unreadable as reason:
+            self._problems.add(reason.position, str(reason), reason.hint)
             return None
 
     def _node(self, node: yaml.Node, depth: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES:
-            raise _TooMuch(f"more than {MAX_NODES:,} values in one file")
+            raise _Unreadable(f"more than {MAX_NODES:,} values in one file", "split it", node)
         if depth > MAX_DEPTH:
-            raise _TooMuch(f"nested more than {MAX_DEPTH} levels deep")
+            raise _Unreadable(f"nested more than {MAX_DEPTH} levels", "say it flatter", node)
         if id(node) in self._open:
-            raise _TooMuch("an alias (*) that contains itself")
+            raise _Unreadable("an alias (*) that contains itself", "write it out", node)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         self._open.add(id(node))
@@ -159,6 +164,7 @@ class _Conversion:
             if isinstance(node, yaml.SequenceNode):
                 items = tuple(self._node(item, depth + 1) for item in node.value)
                 return Items(items, _position(node))
+            assert isinstance(node, yaml.MappingNode)
             return self._fields(node, depth)
         finally:
             self._open.discard(id(node))
@@ -171,7 +177,8 @@ class _Conversion:
                 f"the YAML tag {node.tag} is not used in programme files",
                 "remove the tag; put text in quotes",
             )
-        return Scalar(node.value, node.tag == "plain", _position(node))
+        text = node.value.rstrip("\n") if node.style in ("|", ">") else node.value
+        return Scalar(text, node.tag == "plain", _position(node))
 
     def _fields(self, node: yaml.MappingNode, depth: int) -> Fields:
         entries: dict[str, Entry] = {}
@@ -182,7 +189,7 @@ class _Conversion:
                 self._problems.add(
                     position, "a field without a name", "write `name: value`; quote {{ }} in values"
                 )
-            elif key.value == "<<":
+            elif key.value == "<<" and key.tag == "plain":
                 self._problems.add(
                     position, "merge keys (<<) are not supported", "write the fields out"
                 )
