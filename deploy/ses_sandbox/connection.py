@@ -19,14 +19,15 @@ import httptools
 
 from deploy.ses_sandbox.http_messages import Answer, NoAnswer, Request
 from deploy.ses_sandbox.logs import log
-from deploy.ses_sandbox.refusals import internal_failure
+from deploy.ses_sandbox.message_headers import MAX_MESSAGE_BYTES
+from deploy.ses_sandbox.refusals import internal_failure, request_too_large
 from deploy.ses_sandbox.timestamps import http_date
 
 Handler = Callable[[Request], Awaitable[Answer | NoAnswer]]
 Clock = Callable[[], float]
 
-# 40 MB of message in base64, and room for the JSON around it.
-MAX_BODY_BYTES: Final = 40 * 1024 * 1024 * 4 // 3 + 1024 * 1024
+# The largest message, and room for the JSON around it; what is beyond is read and thrown away.
+MAX_BODY_BYTES: Final = MAX_MESSAGE_BYTES + 4 * 1024 * 1024
 _ABORT: Final = struct.pack("ii", 1, 0)
 
 
@@ -38,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._open_connections = open_connections
         self._gone = asyncio.Event()
-        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._waiting: deque[tuple[Request | None, bool]] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._start_message()
 
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
         """Feed the parser."""
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, _TooLarge):
+        except httptools.HttpParserError:
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             self._transport.close()
 
@@ -84,9 +85,10 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Part of the body."""
         self._length += len(body)
-        if self._length > MAX_BODY_BYTES:
-            raise _TooLarge
-        self._body.append(body)
+        if self._length <= MAX_BODY_BYTES:
+            self._body.append(body)
+        else:
+            self._body.clear()
 
     def on_message_complete(self) -> None:
         """A whole request; it waits its turn."""
@@ -100,7 +102,8 @@ class Connection(asyncio.Protocol):
             source_ip=self._source_ip,
             gone=self._gone,
         )
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        too_large = self._length > MAX_BODY_BYTES
+        self._waiting.append((None if too_large else request, self._parser.should_keep_alive()))
         self._start_message()
         if self._answering is None:
             self._answering = asyncio.create_task(self._answer_all())
@@ -114,11 +117,7 @@ class Connection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         while self._waiting:
             request, keep_alive = self._waiting.popleft()
-            try:
-                answer = await self._handler(request)
-            except Exception as error:  # noqa: BLE001 - a fault of ours is a 500, as SES's is
-                log("sandbox.request_broke", path=request.path, problem=repr(error))
-                answer = internal_failure().answer()
+            answer = await self._answer(request)
             if isinstance(answer, NoAnswer):
                 self._waiting.clear()
                 self._end(reset=answer.reset)
@@ -127,6 +126,15 @@ class Connection(asyncio.Protocol):
                 if not keep_alive:
                     self._transport.close()
         self._answering = None
+
+    async def _answer(self, request: Request | None) -> Answer | NoAnswer:
+        if request is None:
+            return request_too_large().answer()
+        try:
+            return await self._handler(request)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a 500, as SES's is
+            log("sandbox.request_broke", path=request.path, problem=repr(error))
+            return internal_failure().answer()
 
     def _end(self, *, reset: bool) -> None:
         if not reset:
@@ -137,10 +145,6 @@ class Connection(asyncio.Protocol):
             # A linger of zero turns the close into a RST.
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self._transport.abort()
-
-
-class _TooLarge(Exception):
-    pass
 
 
 def _head(answer: Answer, now: float, keep_alive: bool) -> bytes:

@@ -14,7 +14,7 @@ from typing import Final
 from deploy.ses_sandbox.refusals import bad_request
 
 MAX_LINE: Final = 998
-MAX_MESSAGE_BYTES: Final = 40 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 40 * 1024 * 1024  # in base64, as it travels
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
 _BOUNDARY: Final = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
@@ -58,7 +58,7 @@ def read_raw_message(data: bytes) -> RawMessage:
 
     Raises a BadRequestException that names the header or the kind of fault.
     """
-    if len(data) > MAX_MESSAGE_BYTES:
+    if (len(data) + 2) // 3 * 4 > MAX_MESSAGE_BYTES:
         raise bad_request(f"Message length is more than {MAX_MESSAGE_BYTES} bytes long.")
     end = _end_of_headers(data)
     lines = _header_lines(data[:end])

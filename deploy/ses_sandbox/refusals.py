@@ -41,6 +41,11 @@ def message_rejected(message: str) -> Refusal:
     return Refusal(400, "MessageRejected", message)
 
 
+def request_too_large() -> Refusal:
+    """A body that no message within the limit could have."""
+    return Refusal(413, "RequestEntityTooLargeException", "Request Entity Too Large")
+
+
 def not_found(message: str) -> Refusal:
     """A configuration set or template that does not exist."""
     return Refusal(404, "NotFoundException", message)

@@ -148,7 +148,11 @@ def test_a_mail_whose_record_was_not_written_gets_its_events_and_line_at_the_sta
         message_id: {"Send", "Delivery"} for message_id in (kept, lost)
     }
     kept_mail, lost_mail = (
-        next(one.event["mail"] for one in taken if one.event["mail"]["messageId"] == message_id)
+        next(
+            one.event["mail"]
+            for one in taken
+            if (one.event["mail"]["messageId"], one.event["eventType"]) == (message_id, "Send")
+        )
         for message_id in (kept, lost)
     )
     assert lost_mail["tags"] == {**kept_mail["tags"], "m": ["b"]}

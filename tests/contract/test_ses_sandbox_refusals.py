@@ -207,6 +207,20 @@ def test_the_longest_line_and_tag_that_ses_allows_are_taken(client: SESV2Client)
     assert send(client, message=raw_message(body=body), **{"n" * 256: "v" * 256})
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "status", "name"),
+    [(31, 400, "BadRequestException"), (45, 413, "RequestEntityTooLargeException")],
+)
+def test_more_than_40_megabytes_in_base64_are_refused_and_the_connection_serves_on(
+    sandbox: SandboxProcess, megabytes: int, status: int, name: str
+) -> None:
+    line = "x" * 62 + "\r\n"
+    body = line * (megabytes * 1024 * 1024 // len(line))
+    with ses_client(sandbox.url, read_timeout=60) as client:
+        assert refusal(lambda: send(client, message=raw_message(body=body)))[:2] == (status, name)
+        assert send(client)
+
+
 def test_the_error_is_in_the_form_of_rest_json(sandbox: SandboxProcess) -> None:
     request = Request(
         f"{sandbox.url}/v2/email/outbound-emails", data=b'{"Content": 3}', method="POST"
