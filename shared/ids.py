@@ -73,8 +73,11 @@ def supporter_id_from_address(key: AddressKey, secret: bytes) -> SupporterId:
 
 
 def _supporter_id(name: str, secret: bytes) -> SupporterId:
-    digest = hmac.new(secret, b"supporter\x00" + name.encode(), hashlib.sha256).digest()
-    return SupporterId(str(uuid.UUID(bytes=digest[:16], version=8)))
+    digest = bytearray(hmac.digest(secret, b"supporter\x00" + name.encode(), hashlib.sha256)[:16])
+    # Version 8 (RFC 9562, section 5.8) by hand: Python knows it from 3.14 on only.
+    digest[6] = 0x80 | digest[6] & 0x0F
+    digest[8] = 0x80 | digest[8] & 0x3F
+    return SupporterId(str(uuid.UUID(bytes=bytes(digest))))
 
 
 def message_id(send_id: str, supporter_id: str, occurrence: int = 0) -> MessageId:
