@@ -7,8 +7,10 @@ import sys
 import uvloop
 
 from deploy.ses_sandbox.command_line import read_command_line
+from deploy.ses_sandbox.journal import DamagedJournal
 from deploy.ses_sandbox.sandbox import DirectoryInUse
 from deploy.ses_sandbox.server import serve
+from deploy.ses_sandbox.signing import WrongKey
 
 
 def main() -> int:
@@ -16,7 +18,7 @@ def main() -> int:
     settings, switches = read_command_line(sys.argv[1:])
     try:
         uvloop.run(serve(settings, switches))
-    except (DirectoryInUse, OSError) as error:
+    except (DirectoryInUse, DamagedJournal, WrongKey, OSError) as error:
         print(f"ses_sandbox: {error}", file=sys.stderr)
         return 1
     return 0

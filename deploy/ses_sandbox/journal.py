@@ -56,6 +56,10 @@ class JournalLine:
         }
 
 
+class DamagedJournal(Exception):
+    """A line in the middle of the journal cannot be read; no crash of ours does that."""
+
+
 class Sums:
     """Counts of all lines so far."""
 
@@ -99,6 +103,7 @@ class Journal:
     """Appends lines to the file. A line that a crash tore is removed at the next start."""
 
     def __init__(self, path: Path) -> None:
+        """Raises DamagedJournal."""
         self.sums = Sums()
         self.accepted_ids: set[str] = set()
         _cut_torn_line(path)
@@ -132,7 +137,9 @@ def _read(path: Path) -> Iterator[dict[str, object]]:
             try:
                 line = json.loads(text)
             except ValueError as error:
-                raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
+                raise DamagedJournal(
+                    f"{path}, line {number}: {error}; mend the line, or start on another directory"
+                ) from error
             yield line
 
 

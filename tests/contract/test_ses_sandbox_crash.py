@@ -180,6 +180,19 @@ def test_a_torn_journal_line_and_a_half_written_mail_are_cleared_away(
     assert_all_books_agree(sandbox)
 
 
+def test_a_damaged_journal_is_named_and_not_passed_over(
+    sandbox: SandboxProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ses_client(sandbox.url) as client:
+        send(client, m="a")
+    sandbox.kill()
+    journal = sandbox.directory / "requests.jsonl"
+    journal.write_text("nonsense\n" + journal.read_text())
+    with pytest.raises(RuntimeError, match="status 1"):
+        sandbox.start()
+    assert "requests.jsonl, line 1" in capfd.readouterr().err
+
+
 def test_the_signing_process_does_not_outlive_a_killed_sandbox(sandbox: SandboxProcess) -> None:
     def signers() -> list[Path]:
         key = str(sandbox.directory / "signing-key.pem").encode()
