@@ -1,0 +1,134 @@
+"""Wiring of the tracker: what is connected to what, and in which order it starts and stops."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from services.tracker.application import application
+from services.tracker.certificates import Certificates
+from services.tracker.facts import Making
+from services.tracker.following import Following
+from services.tracker.forwarding import GROUP, Forwarder, adopt
+from services.tracker.intake import Intake
+from services.tracker.programme import Programme
+from services.tracker.server import HttpServer
+from services.tracker.spool import Spool, SpoolReader
+from shared.clock import SystemClock
+from shared.errors import DoorstepError
+from shared.log.opening import open_log
+from shared.loop.process import run_service
+from shared.observability.fail_points import FailPoints
+from shared.observability.logs import Journal
+from shared.observability.metrics import Metrics
+from shared.settings import Settings
+
+DRAIN_SECONDS: Final = 15.0
+ADOPT: Final = "--adopt-spool"
+
+
+class Tracker:
+    """The wired service."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises Misconfigured or WrongStore before anything listens."""
+        own, clock = settings.tracker, SystemClock()
+        self._metrics = Metrics(GROUP)
+        self._journal = Journal("tracker")
+        self._ending = threading.Event()
+        fail_points, programme = FailPoints(settings.fail_at), Programme()
+        secret = settings.identity_secret()
+        self._server = HttpServer(own.host, own.port)
+        self._log = open_log(settings)
+        path = settings.home / "tracker" / "spool.db"
+        self._spool = Spool(path, fail_points)
+        self._following = Following(self._log, programme, self._metrics)
+        self._forwarder = Forwarder(
+            SpoolReader(path),
+            self._log.publisher(GROUP),
+            Making(programme.mailing_of, self._log.partitions, secret),
+            wait_current=self._following.wait_current,
+            clock=clock,
+            fail_points=fail_points,
+            metrics=self._metrics,
+            on_failure=self._ending.set,
+        )
+        self._application = application(
+            Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),
+            settings,
+            Certificates(own.certificates),
+            programme_ready=self._following.ready,
+            healthy=self._healthy,
+            ready=self._ready,
+        )
+
+    def run(self) -> None:
+        """Serve until stopped. Raises the reason when it had to end by itself.
+
+        Shutdown in order: 1. take no more requests, answer those in hand; 2. commit what waits for
+        the spool; 3. forward what is in it, as far as that goes within the deadline: the rest stays
+        durable for the next start; 4. let go of the log.
+        """
+        self._following.start()
+        self._forwarder.start()
+        try:
+            self._server.start(self._application)
+            self._journal.info("tracker.listening", port=self._server.port)
+            while not self._ending.wait(1.0) and self._server.alive():
+                continue
+        finally:
+            self._server.stop()
+            self._spool.close()
+            self._forwarder.stop(within_seconds=DRAIN_SECONDS)
+            self._following.stop()
+            self._log.close()
+        if self._forwarder.failure is not None:
+            raise self._forwarder.failure
+        if not self._ending.is_set():
+            raise DoorstepError("tracker: the HTTP server ended by itself; its log says why")
+
+    def stop(self) -> None:
+        self._ending.set()
+
+    def _healthy(self) -> bool:
+        return self._spool.alive() and self._forwarder.alive() and self._following.alive()
+
+    def _ready(self) -> bool:
+        return self._healthy() and self._following.ready() and not self._spool.broken
+
+
+class Adoption:
+    """`--adopt-spool`: let this spool and the log belong together, and end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._log = open_log(settings)
+        path = settings.home / "tracker" / "spool.db"
+        self._spool = Spool(path, FailPoints(""))
+        self._reader = SpoolReader(path)
+
+    def run(self) -> None:
+        publisher = self._log.publisher(GROUP)
+        adopt(self._reader, publisher)
+        Journal("tracker").info("tracker.spool_adopted", spool=self._reader.spool_id)
+        publisher.close()
+        self._reader.close()
+        self._spool.close()
+        self._log.close()
+
+    def stop(self) -> None:
+        """It is over before it could be stopped."""
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    if arguments not in ([], [ADOPT]):
+        print(f"usage: python -m services.tracker [{ADOPT}]", file=sys.stderr)
+        return 64
+    wire: Callable[[Settings], Tracker | Adoption] = Adoption if arguments else Tracker
+    return run_service(GROUP, wire)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

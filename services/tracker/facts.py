@@ -1,0 +1,239 @@
+"""From a stored raw hit to the records it becomes: events, suppressions, statements. Pure.
+
+Every id is derived from what makes the hit one, so that making the facts again gives the same
+records. No event holds an IP address or a mail address; who did it stands beside the raw facts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, assert_never
+
+from services.tracker import classification
+from services.tracker.raw_hits import ActionHit, Bearer, LinkHit, RawHit, SesHit, UnsubscribeHit
+from services.tracker.ses_events import (
+    EVERYTHING,
+    Unreadable,
+    happening,
+    read_notification,
+    read_tags,
+)
+from shared.clock import from_ms
+from shared.ids import event_id, message_id
+from shared.log.partitioner import partition_of
+from shared.log.record import Record
+from shared.log.topics import EVENTS, SUPPORTERS, SUPPRESSIONS
+from shared.wire.cloudevents import encode
+from shared.wire.events import Event
+from shared.wire.supporters import ExternalIdentity, SupporterChanged
+from shared.wire.suppressions import Suppression
+
+SOURCE: Final = "tracker"
+ACTIONS_SOURCE: Final = "actions-api"
+"""The `source` of statements about people that the campaign's own site makes."""
+
+_ADDRESS: Final = re.compile(r"[^\s()<>\[\];,\"']+@[^\s()<>\[\];,\"']+")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """What the hashes of a token stand for. None: not known (any more)."""
+
+    send_id: str
+    variant: str | None
+    edition: str | None
+
+
+MailingOf = Callable[[Bearer], Mailing | None]
+"""Looks a token's hashes up in the programme; None when no such send is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What is needed besides the hit. `secret` keys the hashes of addresses."""
+
+    mailing_of: MailingOf
+    partitions: int
+    secret: bytes
+
+
+def records(hit: RawHit, hit_id: str, making: Making) -> list[Record]:
+    """The records of one hit. `hit_id` is the hit's own name: spool and offset.
+
+    Raises NeverRetry for a SES notification that does not look as documented.
+    """
+    match hit:
+        case LinkHit():
+            return [_link_event(hit, hit_id, making)]
+        case UnsubscribeHit():
+            return list(_unsubscribed(hit, making))
+        case ActionHit():
+            return list(_acted(hit, making))
+        case SesHit():
+            return list(_ses(hit, making))
+        case _:
+            assert_never(hit)
+
+
+def action_event_id(hit: ActionHit) -> str:
+    """The same for every retry. The person and the action are part of it, so that two systems that
+    happen on the same idempotency key do not swallow each other's actions.
+    """
+    return event_id("acted", hit.key_hash, hit.action, hit.supporter_id)
+
+
+def has_address(text: str) -> bool:
+    """Whether something that looks like a mail address stands in it."""
+    return _ADDRESS.search(text) is not None
+
+
+def without_addresses(text: str) -> str:
+    """A user agent less the mail addresses that some programs leave in it."""
+    return _ADDRESS.sub("(address)", text)
+
+
+def _link_event(hit: LinkHit, hit_id: str, making: Making) -> Record:
+    agent = classification.classify(hit.user_agent, hit.method, click=hit.kind == "clicked")
+    event = Event(
+        kind=hit.kind,
+        supporter_id=hit.bearer.supporter_id,
+        at=from_ms(hit.at_ms),
+        link=hit.link,
+        agent=agent,
+        agent_version=classification.VERSION,
+        user_agent=_shown(hit.user_agent),
+        method=hit.method,
+    )
+    return _event_record(_with_mailing(event, hit.bearer, making), event_id("hit", hit_id), making)
+
+
+def _unsubscribed(hit: UnsubscribeHit, making: Making) -> Iterator[Record]:
+    """One event a day and mail: a retry is the same one, a later change of mind is another."""
+    at = from_ms(hit.at_ms)
+    event = Event(
+        kind="unsubscribed",
+        supporter_id=hit.bearer.supporter_id,
+        at=at,
+        reason="one-click" if hit.one_click else "page",
+        user_agent=_shown(hit.user_agent),
+        method="POST",
+    )
+    bearer = hit.bearer
+    identity = event_id(
+        "unsubscribed", bearer.supporter_id, bearer.send_hash, bearer.occurrence, str(at.date())
+    )
+    yield _event_record(_with_mailing(event, bearer, making), identity, making)
+    yield _suppression_record(
+        Suppression(subject=bearer.supporter_id, scope=EVERYTHING, reason="unsubscribed", at=at),
+        identity,
+        making,
+    )
+
+
+def _acted(hit: ActionHit, making: Making) -> Iterator[Record]:
+    at = from_ms(hit.at_ms)
+    identity = action_event_id(hit)
+    if hit.email is not None:
+        yield _statement_record(hit, hit.email, at, identity, making)
+    event = Event(
+        kind="acted",
+        supporter_id=hit.supporter_id,
+        at=at,
+        action=hit.action,
+        properties=hit.properties,
+    )
+    if hit.bearer is not None:
+        event = _with_mailing(event, hit.bearer, making)
+        if hit.bearer.supporter_id != hit.supporter_id:
+            event = event.model_copy(update={"came_by": hit.bearer.supporter_id})
+    yield _event_record(event, identity, making)
+
+
+def _ses(hit: SesHit, making: Making) -> Iterator[Record]:
+    notification = read_notification(hit.text)
+    tags = read_tags(notification) if notification is not None else None
+    if notification is None or tags is None:
+        raise Unreadable("a notification of SES without our tags was put into the spool")
+    found = happening(notification, tags, making.secret)
+    if found is None:
+        return
+    yield _event_record(found.event, found.event_id, making)
+    for suppression in found.suppressions:
+        yield _suppression_record(suppression, found.event_id, making)
+
+
+def _with_mailing(event: Event, bearer: Bearer, making: Making) -> Event:
+    """The event with the mail it came by: the one the bearer of the token was sent."""
+    mailing = making.mailing_of(bearer)
+    if mailing is None:
+        return event.model_copy(update={"occurrence": bearer.occurrence})
+    return event.model_copy(
+        update={
+            "send_id": mailing.send_id,
+            "message_id": message_id(mailing.send_id, bearer.supporter_id, bearer.occurrence),
+            "occurrence": bearer.occurrence,
+            "variant": mailing.variant,
+            "edition": mailing.edition,
+        }
+    )
+
+
+def _event_record(event: Event, identity: str, making: Making) -> Record:
+    return encode(
+        event,
+        id=identity,
+        source=SOURCE,
+        subject=event.message_id or event.supporter_id,
+        time=event.at,
+        topic=EVENTS,
+        partition=partition_of(event.supporter_id, making.partitions),
+        key=event.supporter_id,
+        type_name=f"doorstep.{event.kind}",
+    )
+
+
+def _suppression_record(suppression: Suppression, cause: str, making: Making) -> Record:
+    return encode(
+        suppression,
+        id=event_id("suppression", suppression.key, cause),
+        source=SOURCE,
+        subject=suppression.subject,
+        time=suppression.at,
+        topic=SUPPRESSIONS,
+        partition=partition_of(suppression.key, making.partitions),
+        key=suppression.key,
+    )
+
+
+def _statement_record(
+    hit: ActionHit, email: str, at: datetime, cause: str, making: Making
+) -> Record:
+    """Who the site says acted. No consent is stated, so this alone makes nobody mailable."""
+    identity = None
+    if hit.source is not None and hit.external_id is not None:
+        identity = ExternalIdentity(source=hit.source, external_id=hit.external_id)
+    statement = SupporterChanged(
+        supporter_id=hit.supporter_id,
+        stated_by="api",
+        source=ACTIONS_SOURCE,
+        at=at,
+        identity=identity,
+        profile={"email": email},
+    )
+    return encode(
+        statement,
+        id=event_id("statement", cause),
+        source=SOURCE,
+        subject=hit.supporter_id,
+        time=at,
+        topic=SUPPORTERS,
+        partition=partition_of(hit.supporter_id, making.partitions),
+        key=hit.supporter_id,
+    )
+
+
+def _shown(user_agent: str | None) -> str | None:
+    return None if user_agent is None else without_addresses(user_agent)

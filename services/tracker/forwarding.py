@@ -1,0 +1,241 @@
+"""Forwards the spool to the main log: every hit that is durable, exactly once.
+
+One thread. Outputs and the cursor `<spool id>:<next offset>` go in one commit, so that a crash
+anywhere repeats nothing and loses nothing. While the log cannot take them, hits stay in the spool.
+A row that cannot be made into facts goes to the dead letters in the same commit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import apsw
+
+from services.tracker.facts import Making, records
+from services.tracker.raw_hits import Bearer, RawHit, SesHit, unpack
+from services.tracker.spool import HITS, SpoolReader
+from shared.clock import Clock, boot_seconds, to_ms
+from shared.errors import DoorstepError, NeverRetry, RetryLater, WrongStore
+from shared.log.port import Publisher
+from shared.log.record import Record, Stored
+from shared.loop.delivery import dead_letter
+from shared.observability.fail_points import FailPoints
+from shared.observability.logs import Journal
+from shared.observability.metrics import Metrics
+
+GROUP: Final = "tracker"
+BATCH: Final = 1_000
+TRIM_BEHIND: Final = 10_000
+"""While hits keep coming, forwarded rows are wiped only when this many have gathered."""
+IDLE_SECONDS: Final = 0.5
+FIRST_BACK_OFF: Final = 0.1
+LONGEST_BACK_OFF: Final = 5.0
+PROGRAMME_SECONDS: Final = 2.0
+"""How long a turn waits for the programme before it looks whether the service is stopping."""
+
+_OR_ADOPT: Final = (
+    "if that one is lost for good, run `python -m services.tracker --adopt-spool` once to go on "
+    "with what there is"
+)
+
+WaitCurrent = Callable[[float, float], bool]
+"""See `services.tracker.following.Following.wait_current`."""
+
+
+def read_cursor(cursor: str, spool_id: str, first: int, following: int) -> int:
+    """The next offset to forward, from what the log says was forwarded last.
+
+    `first` and `following`: what the spool holds. Raises WrongStore when spool and log do not
+    belong together.
+    """
+    if not cursor:
+        return first
+    found, _, number = cursor.rpartition(":")
+    if found != spool_id or not number.isdigit():
+        raise WrongStore(
+            "tracker: the log was last fed from another spool: the spool is new, or this log "
+            f"belongs to another installation. Put the right tracker/spool.db back; {_OR_ADOPT}"
+        )
+    if int(number) > following:
+        raise WrongStore(
+            f"tracker: hits up to {number} were forwarded, the spool only knows {following}: it is "
+            f"an older copy. Put the newest tracker/spool.db back; {_OR_ADOPT}"
+        )
+    if int(number) < first:
+        raise WrongStore(
+            f"tracker: hit {number} is the next the log waits for, the spool begins at {first}: "
+            f"the log is an older copy. Put the newest log back; {_OR_ADOPT}"
+        )
+    return int(number)
+
+
+def adopt(reader: SpoolReader, publisher: Publisher) -> None:
+    """Let the log and this spool belong together from now on, whatever was before.
+
+    An older copy of the right spool holds nothing that was not forwarded, and its next offsets
+    were used before: it gets a new id and goes on at its end. Any other is forwarded whole.
+    """
+    first, following = reader.ends()
+    found, _, number = publisher.cursor().rpartition(":")
+    begin = first
+    if found == reader.spool_id and number.isdigit() and int(number) > following:
+        reader.renew_id()
+        begin = following
+    publisher.commit([], f"{reader.spool_id}:{begin}")
+
+
+class Forwarder:
+    """Forwards until stopped. `failure` says why it ended by itself."""
+
+    def __init__(
+        self,
+        reader: SpoolReader,
+        publisher: Publisher,
+        making: Making,
+        *,
+        wait_current: WaitCurrent,
+        clock: Clock,
+        fail_points: FailPoints,
+        metrics: Metrics,
+        on_failure: Callable[[], None],
+    ) -> None:
+        """Raises WrongStore when the spool and the log do not belong together."""
+        self._reader, self._publisher, self._making = reader, publisher, making
+        self._wait_current, self._on_failure = wait_current, on_failure
+        self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
+        self._journal = Journal("tracker.forwarding")
+        self._next = read_cursor(publisher.cursor(), reader.spool_id, *reader.ends())
+        self._stopping = threading.Event()
+        self._stop_by = float("inf")
+        self.failure: DoorstepError | None = None
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the thread still turns."""
+        return self._thread.is_alive()
+
+    def stop(self, within_seconds: float) -> None:
+        """Forward what is in the spool, as far as it goes in this time, then end."""
+        self._stop_by = time.monotonic() + within_seconds
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._reader.close()
+        self._publisher.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._over():
+                batch = self._reader.read(self._next, BATCH)
+                self._note_age(batch)
+                if batch:
+                    self._forward(batch)
+                    self._trim(TRIM_BEHIND)
+                    continue
+                if self._stopping.is_set():
+                    break
+                self._trim(0)
+                self._reader.wait(time.monotonic() + IDLE_SECONDS)
+        except DoorstepError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - the service must hear that nothing is forwarded
+            self._journal.failure("tracker.forwarder_broke", error)
+            self._fail(DoorstepError(f"the forwarder broke: {type(error).__name__}: {error}"))
+
+    def _fail(self, error: DoorstepError) -> None:
+        self.failure = error
+        self._on_failure()
+
+    def _over(self) -> bool:
+        return self._stopping.is_set() and time.monotonic() >= self._stop_by
+
+    def _forward(self, batch: Sequence[Stored]) -> None:
+        """Make facts of a batch and commit them with the cursor."""
+        hits = [self._unpacked(stored) for stored in batch]
+        if not self._know_sends([hit for _, hit in hits]):
+            return
+        outputs = [record for stored, hit in hits for record in self._outputs(stored, hit)]
+        next_offset = batch[-1].offset + 1
+        self._fail_points.reach("tracker.forward.before_commit")
+        if not self._commit(outputs, f"{self._reader.spool_id}:{next_offset}", batch):
+            return
+        self._fail_points.reach("tracker.forward.after_commit")
+        self._next = next_offset
+
+    def _commit(self, outputs: Sequence[Record], cursor: str, batch: Sequence[Stored]) -> bool:
+        """Try until it works; False when time ran out. After trouble, the log says what is out."""
+        pause = FIRST_BACK_OFF
+        while not self._over():
+            try:
+                if pause > FIRST_BACK_OFF and self._publisher.cursor() == cursor:
+                    return True
+                self._publisher.commit(outputs, cursor)
+                return True
+            except (RetryLater, apsw.Error, OSError) as error:
+                self._journal.warning("tracker.log_unavailable", hits=len(batch), reason=str(error))
+            self._note_age(batch)
+            self._wait(pause)
+            pause = min(pause * 2, LONGEST_BACK_OFF)
+        return False
+
+    def _unpacked(self, stored: Stored) -> tuple[Stored, RawHit | NeverRetry]:
+        try:
+            return stored, unpack(stored.value)
+        except NeverRetry as error:
+            return stored, error
+
+    def _know_sends(self, hits: Sequence[RawHit | NeverRetry]) -> bool:
+        """Make sure the programme is known as it stood when these hits came in.
+
+        A send that is not in it then, is not in it at all. False when time ran out.
+        """
+        bearers = [bearer for hit in hits if (bearer := _bearer(hit)) is not None]
+        if all(self._making.mailing_of(bearer) is not None for bearer in bearers):
+            return True
+        since = boot_seconds()
+        while not self._wait_current(since, PROGRAMME_SECONDS):
+            if self._over():
+                return False
+        return True
+
+    def _outputs(self, stored: Stored, hit: RawHit | NeverRetry) -> list[Record]:
+        try:
+            if isinstance(hit, NeverRetry):
+                raise hit
+            return records(hit, f"{self._reader.spool_id}:{stored.offset}", self._making)
+        except Exception as error:  # noqa: BLE001 - one row, whatever is wrong with it, stops no other
+            self._metrics.dead_letters.labels(HITS).inc()
+            self._journal.error(
+                "tracker.dead_letter", offset=stored.offset, error=type(error).__name__
+            )
+            place = replace(stored, topic=f"spool/{self._reader.spool_id}")
+            return [dead_letter(place, error, GROUP, self._clock.now())]
+
+    def _trim(self, behind: int) -> None:
+        """Wipe forwarded rows while more than `behind` of them are still there."""
+        try:
+            while self._next - self._reader.ends()[0] > behind:
+                self._reader.trim(self._next)
+        except apsw.Error as error:  # they are wiped another time
+            self._journal.warning("tracker.spool_untrimmed", reason=str(error))
+
+    def _note_age(self, batch: Sequence[Stored]) -> None:
+        age_ms = to_ms(self._clock.now()) - batch[0].timestamp_ms if batch else 0
+        self._metrics.spool_age.set(max(0, age_ms) / 1000)
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopping.is_set():
+            time.sleep(max(0.0, min(seconds, self._stop_by - time.monotonic())))
+        else:
+            self._stopping.wait(seconds)
+
+
+def _bearer(hit: RawHit | NeverRetry) -> Bearer | None:
+    return None if isinstance(hit, (NeverRetry, SesHit)) else hit.bearer

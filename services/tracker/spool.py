@@ -1,0 +1,208 @@
+"""The spool: hits made durable before they are answered, in an embedded log of its own.
+
+Group commit without a timer: one writer thread; the next commit begins when the last one ends and
+takes what came in meanwhile. Rows leave again once they are forwarded. Nothing here knows what a
+hit means or reaches the main log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import threading
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from services.tracker.raw_hits import RawHit, pack
+from shared.errors import Misconfigured, RetryLater
+from shared.log.embedded.body import EmbeddedLog
+from shared.log.embedded.records import Catalogue, fetch, heads
+from shared.log.embedded.wakeup import Wakeup
+from shared.log.record import Record, Stored, TopicSpec
+from shared.observability.fail_points import FailPoints
+from shared.observability.logs import Journal
+from shared.sqlite import open_database, transaction
+
+HITS: Final = "hits"
+MOST_WAITING: Final = 20_000
+"""Hits that may wait for a commit: some seconds of the fastest arrival, some 20 MB."""
+COMMIT_HITS: Final = 2_000
+TRIM_HITS: Final = 2_000
+
+Waiting = tuple[Record, "asyncio.Future[None]"]
+
+
+class NotKept(RetryLater):
+    """The hit is not durable: the spool is full, cannot be written, or is closing."""
+
+
+class Spool:
+    """The writing side. `keep` is called on one event loop; one thread commits."""
+
+    def __init__(
+        self, path: Path, fail_points: FailPoints, *, most_waiting: int = MOST_WAITING
+    ) -> None:
+        """Raises Misconfigured when another tracker holds the spool or it cannot be opened."""
+        self._lock_file = _lock(path)
+        self._log = EmbeddedLog(path, partitions=1, topics=(TopicSpec(HITS),))
+        self._fail_points, self._most_waiting = fail_points, most_waiting
+        self._journal = Journal("spool")
+        self._condition = threading.Condition()
+        self._waiting: deque[Waiting] = deque()
+        self._closing = False
+        self._broken = ""
+        self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
+        self._thread.start()
+
+    @property
+    def broken(self) -> str:
+        """Why the last commit failed; empty when it did not."""
+        return self._broken
+
+    def alive(self) -> bool:
+        """Whether the writer still turns."""
+        return self._thread.is_alive()
+
+    async def keep(self, hit: RawHit, at_ms: int, *, always: bool = False) -> None:
+        """Return once the hit is durable. Raises NotKept.
+
+        `always`: also beyond the bound on waiting hits; for what must never be turned away.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        record = Record(HITS, 0, None, pack(hit), (), at_ms)
+        with self._condition:
+            if self._closing:
+                raise NotKept("the tracker is stopping")
+            if len(self._waiting) >= self._most_waiting and not always:
+                raise NotKept(f"{self._most_waiting} hits wait for the disk already")
+            self._waiting.append((record, future))
+            self._condition.notify()
+        await future
+
+    def close(self) -> None:
+        """Take nothing more, commit what waits, end the thread."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+        self._log.close()
+        os.close(self._lock_file)
+
+    def _write(self) -> None:
+        while batch := self._next_batch():
+            error = self._commit([record for record, _ in batch])
+            loop = batch[0][1].get_loop()
+            try:
+                loop.call_soon_threadsafe(_answer, [future for _, future in batch], error)
+            except RuntimeError:  # the event loop is closed: nobody waits for an answer any more
+                continue
+
+    def _next_batch(self) -> list[Waiting]:
+        """All that waits, up to a bound; empty when closed and nothing waits."""
+        with self._condition:
+            while not self._waiting and not self._closing:
+                self._condition.wait()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_HITS))]
+
+    def _commit(self, records: Sequence[Record]) -> NotKept | None:
+        self._fail_points.reach("tracker.spool.before_commit")
+        try:
+            self._log.append(records)
+        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear it
+            if not self._broken:
+                self._journal.failure("spool.unwritable", error)
+            self._broken = f"{type(error).__name__}: {error}"
+            return NotKept("the spool cannot be written", after_seconds=5.0)
+        self._fail_points.reach("tracker.spool.after_commit")
+        if self._broken:
+            self._journal.info("spool.writable_again")
+        self._broken = ""
+        return None
+
+
+def _answer(futures: Sequence[asyncio.Future[None]], error: NotKept | None) -> None:
+    for future in futures:
+        if future.done():  # the client has gone; its hit is kept all the same
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+class SpoolReader:
+    """The reading side, with a connection of its own: rows in order, and away with them after."""
+
+    def __init__(self, path: Path) -> None:
+        """On an existing spool; gives it an id when it has none."""
+        self._connection = open_database(path, synchronous="NORMAL", cache_mb=8)
+        self._connection.pragma("secure_delete", True)
+        self._topic = Catalogue(self._connection).topic(HITS)
+        self._wakeup = Wakeup(self._connection)
+        self.spool_id = self._read_id()
+
+    def read(self, next_offset: int, limit: int) -> list[Stored]:
+        """Up to `limit` rows from `next_offset` on."""
+        return fetch(self._connection, self._topic, 0, next_offset, limit)
+
+    def ends(self) -> tuple[int, int]:
+        """The first offset that is still there, and the next one to be written."""
+        return heads(self._connection, self._topic)[0]
+
+    def wait(self, until: float) -> bool:
+        """Wait for a commit until `time.monotonic()` reaches `until`."""
+        return self._wakeup.wait(until)
+
+    def trim(self, next_offset: int) -> int:
+        """Wipe rows before `next_offset`, one chunk; how many went."""
+        first, _ = self.ends()
+        upto = min(first + TRIM_HITS, next_offset)
+        if upto <= first:
+            return 0
+        with transaction(self._connection) as connection:
+            connection.execute(
+                "delete from record where topic = ? and partition = 0 and offset < ?",
+                (self._topic.id, upto),
+            )
+            connection.execute(
+                "update head set first_offset = ? where topic = ? and partition = 0",
+                (upto, self._topic.id),
+            )
+        return upto - first
+
+    def renew_id(self) -> None:
+        """Call the spool by a new id, so that offsets used before mean something else now."""
+        with transaction(self._connection) as connection:
+            connection.execute("delete from meta where name = 'spool_id'")
+        self.spool_id = self._read_id()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _read_id(self) -> str:
+        with transaction(self._connection) as connection:
+            connection.execute(
+                "insert into meta values ('spool_id', ?) on conflict do nothing",
+                (uuid.uuid4().hex,),
+            )
+            ((spool_id,),) = connection.execute("select value from meta where name = 'spool_id'")
+        return str(spool_id)
+
+
+def _lock(path: Path) -> int:
+    """Freed by the operating system when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise Misconfigured(
+            f"{path} is in use by another tracker: stop that one, or give this one a "
+            "DOORSTEP_HOME of its own"
+        ) from error
+    return handle
