@@ -66,6 +66,7 @@ class TrackerSettings(Section):
     topic_arns: tuple[str, ...] = ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",)
     certificates: Path | None = Field(None, description="folder of pinned SNS certificates")
     max_body_bytes: int = Field(262_144, ge=1_024)
+    sns_oldest_seconds: float = Field(3_900.0, gt=0, description="an older message is a replay")
 
 
 class ConsoleSettings(Section):
