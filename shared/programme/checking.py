@@ -39,9 +39,6 @@ def check_programme(
 
 def check_definition(definition: Definition, catalogue: Catalogue) -> Iterator[Finding]:
     """One definition, seen within the programme it belongs to."""
-    kind, name = key_of(definition)
-    if wrong := bad_slug(name):
-        yield Finding(kind, name, ("name",), wrong[0], wrong[1])
     match definition:
         case Campaign():
             yield from check_campaign(definition)
@@ -61,6 +58,9 @@ def _check_keys(
     definitions: tuple[Definition, ...], also_there: frozenset[Key]
 ) -> Iterator[Finding]:
     counts = Counter(key_of(definition) for definition in definitions)
+    for kind, name in sorted({*counts, *also_there}):
+        if name and (wrong := bad_slug(name)):
+            yield Finding(kind, name, ("name",), *wrong)
     for (kind, name), count in counts.items():
         if count > 1:
             yield Finding(kind, name, ("name",), f'two {kind} definitions "{name}"', "rename one")

@@ -18,6 +18,7 @@ from shared.programme.definitions import Areas, Campaign, Segment, Send, Templat
 from shared.programme.problems import FileProblems, Position
 from shared.programme.programme import Origin
 from shared.programme.rule_language import read_rule
+from shared.programme.rules import AllOf
 from shared.programme.shapes import Path, ShapeReader
 from shared.programme.template_language import parse, references
 from shared.programme.yaml_positions import Fields, parse_yaml
@@ -62,9 +63,10 @@ def read_segment(
         rule = read_rule(fields.entries["where"].value, reader, ("rule",))
     else:
         problems.add(fields.position, "`where` is missing", "add `where:` and a rule below it")
-    segment = reader.model(
-        Segment, fields, given={"name": name, "rule": rule}, read_elsewhere=("where",)
-    )
+    given = {"name": name, "rule": rule or AllOf(parts=())}
+    segment = reader.model(Segment, fields, given=given, read_elsewhere=("where",))
+    if rule is None:
+        return None
     return (segment, Origin(file.path, reader.positions)) if segment else None
 
 

@@ -6,6 +6,7 @@ Pure: the same files give the same programme or the same problems, wherever they
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from shared.programme.checking import check_programme
 from shared.programme.definition_files import (
@@ -65,6 +66,7 @@ class _Reading:
             read = self._read(kind, name, whole)
         if read is None:
             self._unread.add((kind, name))
+            self._origins[kind, name] = Origin(self._shown(min(paths.values())))
             return
         definition, origin = read
         self._found[key_of(definition)] = definition
@@ -129,7 +131,7 @@ class _Reading:
     def _text(self, path: str) -> TextFile | None:
         """The text of a file; problems of its encoding are noted once."""
         if path not in self._texts:
-            shown = f"{self._root}/{path}" if self._root else path
+            shown = self._shown(path)
             problems = FileProblems(shown)
             text = text_of(self._files[path], problems)
             self._problems += problems.problems
@@ -137,5 +139,7 @@ class _Reading:
         return self._texts[path]
 
     def _below_root(self, problem: Problem) -> Problem:
-        file = f"{self._root}/{problem.file}" if self._root else problem.file
-        return Problem(file, problem.line, problem.column, problem.message, problem.hint)
+        return replace(problem, file=self._shown(problem.file))
+
+    def _shown(self, path: str) -> str:
+        return f"{self._root}/{path}" if self._root else path

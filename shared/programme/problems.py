@@ -60,9 +60,11 @@ class FileProblems:
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By file and line, each once: a shared file is read for several definitions."""
-    unique = dict.fromkeys(problems)
-    return tuple(sorted(unique, key=lambda p: (p.file, p.line or 0, p.column or 0)))
+    """By file and line, each once, whoever found it: a shared file serves several definitions."""
+    unique: dict[tuple[object, ...], Problem] = {}
+    for problem in problems:
+        unique.setdefault((problem.file, problem.line, problem.column, problem.message), problem)
+    return tuple(sorted(unique.values(), key=lambda p: (p.file, p.line or 0, p.column or 0)))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

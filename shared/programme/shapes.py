@@ -46,32 +46,31 @@ class ShapeReader:
         given: Mapping[str, Any] | None = None,
         read_elsewhere: tuple[str, ...] = (),
     ) -> Model | None:
-        """The model, or None with every reason noted.
+        """The model, or None with every reason noted. Unknown fields are noted and passed over.
 
         `given` are fields that do not come from this mapping; `read_elsewhere` are names in the
         mapping that the caller reads itself.
         """
-        before = len(self.problems.problems)
         values = dict(given or {})
         own = [name for name in model.model_fields if name not in values]
+        readable = True
         for name, entry in fields.entries.items():
             if name in read_elsewhere:
                 continue
             self.positions[(*path, name)] = entry.value.position
             if name in own:
-                self._field(model, name, entry, path, values)
+                readable &= self._field(model, name, entry, path, values)
             elif name == "name" and name in values:
                 self._name_of_file(entry, str(values["name"]))
             else:
                 self.unknown_field(entry.key_position, name, (*own, *read_elsewhere))
         for name in own:
             if model.model_fields[name].is_required() and name not in fields.entries:
+                readable = False
                 self.problems.add(
                     fields.position, f"`{name}` is missing", f"add a line `{name}: ...`"
                 )
-        if len(self.problems.problems) != before:
-            return None
-        return self._validated(model, values, fields.position, path)
+        return self._validated(model, values, fields.position, path) if readable else None
 
     def unknown_field(self, position: Position, name: str, known: tuple[str, ...]) -> None:
         """Note a field that does not exist here, with the nearest that does."""
@@ -176,13 +175,13 @@ class ShapeReader:
 
     def _field(
         self, model: type[BaseModel], name: str, entry: Entry, path: Path, values: dict[str, Any]
-    ) -> None:
+    ) -> bool:
+        """Read one field into `values`, nothing for an empty one that need not be given."""
         field, node = model.model_fields[name], entry.value
         if not field.is_required() and isinstance(node, Scalar) and node.is_null:
-            return
-        value = self.of_type(field.annotation, node, name, (*path, name))
-        if value is not MISSING:
-            values[name] = value
+            return True
+        values[name] = self.of_type(field.annotation, node, name, (*path, name))
+        return values[name] is not MISSING
 
     def _simple(self, annotation: Any, node: Node, name: str, path: Path) -> Any:
         readers: dict[Any, Callable[[Node, str], Any]] = {

@@ -6,7 +6,7 @@ from here, so that a template means the same when it is checked, rendered and lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -65,7 +65,23 @@ def parse(source: str) -> nodes.Template:
 
     Raises jinja2.TemplateSyntaxError with its line.
     """
-    return plain_environment().parse(source)
+    return _analysis_environment().parse(source)
+
+
+class _AnyFunction(dict[str, Callable[..., Any]]):
+    """Knows every name, so that one unknown filter does not hide all else that is wrong."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name, default or repr)
+
+
+@cache
+def _analysis_environment() -> TemplateEnvironment:
+    environment = TemplateEnvironment(autoescape=False)
+    words: dict[str, Any] = {"filters": environment.filters, "tests": environment.tests}
+    for kind, known in words.items():
+        setattr(environment, kind, _AnyFunction(known))
+    return environment
 
 
 def unknown_words(tree: nodes.Template) -> Iterator[tuple[str, str, list[str], int]]:

@@ -39,24 +39,34 @@ def check_segment(segment: Segment, catalogue: Catalogue) -> Iterator[Finding]:
             hint = f"at most {MAX_DEPTH} levels"
             yield Finding("segment", segment.name, path, "nested too deep", hint)
             return
-        for message, hint in _wrong(part, declared, catalogue):
-            yield Finding("segment", segment.name, path, message, hint)
+        for below, (message, hint) in _wrong(part, declared, catalogue):
+            yield Finding("segment", segment.name, (*path, *below), message, hint)
         for message, hint in _doubtful(part):
             yield Finding("segment", segment.name, path, message, hint, warning=True)
 
 
-def _wrong(part: Rule, declared: frozenset[str], catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+def _wrong(
+    part: Rule, declared: frozenset[str], catalogue: Catalogue
+) -> Iterator[tuple[Path, tuple[str, str]]]:
+    """What is wrong with one part alone, each with the path below it."""
     match part:
         case Got() | Opened() | Clicked() | ActedOn():
             if wrong := _unknown_send(part, catalogue):
-                yield wrong
+                yield (), wrong
         case InArea():
-            yield from _wrong_areas(part, declared)
+            if wrong := bad_kind(part.kind, declared):
+                own = f"(an areas file with `kind: {part.kind}` declares a kind of your own)"
+                yield (), (wrong[0], f"{wrong[1]} {own}")
+            for index, code in enumerate(part.codes):
+                if wrong := bad_code(part.kind, code):
+                    yield ("codes", index), wrong
         case Speaks():
-            yield from (wrong for code in part.languages if (wrong := bad_language(code)))
+            for index, code in enumerate(part.languages):
+                if wrong := bad_language(code):
+                    yield ("languages", index), wrong
         case Attribute():
             if wrong := _wrong_values(part):
-                yield wrong
+                yield (), wrong
 
 
 def _doubtful(part: Rule) -> Iterator[tuple[str, str]]:
@@ -84,18 +94,6 @@ def _unknown_send(part: Got | Opened | Clicked | ActedOn, catalogue: Catalogue) 
         return None
     names = [each.name for each in send.variants]
     return None if variant in names else no_such("variant", variant, names)
-
-
-def _wrong_areas(part: InArea, declared: frozenset[str]) -> Iterator[tuple[str, str]]:
-    if wrong := bad_kind(part.kind, declared):
-        message, hint = wrong
-        yield (
-            message,
-            f"{hint} (an areas file with `kind: {part.kind}` declares a kind of your own)",
-        )
-    for code in part.codes:
-        if wrong := bad_code(part.kind, code):
-            yield wrong
 
 
 def _wrong_values(part: Attribute) -> Wrong:

@@ -6,7 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from shared.programme.checks.template_sources import Use, check_line, uses_of
+from shared.programme.checks.template_sources import (
+    Use,
+    check_line,
+    parts_of,
+    path_of,
+    uses_of,
+)
 from shared.programme.checks.wording import (
     bad_address,
     bad_slug,
@@ -16,6 +22,7 @@ from shared.programme.checks.wording import (
 )
 from shared.programme.definitions import Areas, Send, Template
 from shared.programme.findings import Catalogue, Finding
+from shared.programme.problems import did_you_mean
 from shared.programme.shapes import Path
 
 
@@ -116,38 +123,44 @@ def _check_data(
         )
     areas = catalogue.find(Areas, "areas", send.areas)
     if uses.area and areas is not None:
-        yield from _check_area_data(send, areas, template, uses.area)
+        yield from _check_default(send, areas)
+        for field, use in uses.area.items():
+            yield from _check_area_field(areas, template, field, use)
 
 
-def _check_area_data(
-    send: Send, areas: Areas, template: Template, used: dict[str, Use]
-) -> Iterator[Finding]:
-    """Every area must have what the template shows: a mail with a gap is refused."""
+def _check_default(send: Send, areas: Areas) -> Iterator[Finding]:
     if areas.default is None:
+        message = f'`areas`: "{areas.name}" has no `default`: who is in none of its areas'
         yield Finding(
             "send",
             send.name,
             ("areas",),
-            f'`areas`: "{areas.name}" has no `default`: who is in none of its areas gets no mail',
+            f"{message} gets no mail",
             "add `default:` to the areas file, or see that the segment asks for these areas only",
             warning=True,
         )
+
+
+def _check_area_field(areas: Areas, template: Template, field: str, use: Use) -> Iterator[Finding]:
+    """Every area must have what the template shows: a mail with a gap is refused."""
     everyone: dict[Path, dict[str, Any]] = {
         ("by_code", code): data for code, data in areas.by_code.items()
     }
     if areas.default is not None:
         everyone["default",] = areas.default
-    for field, use in used.items():
-        lacking = [path for path, data in everyone.items() if field not in data]
-        if lacking:
-            yield Finding(
-                "areas",
-                areas.name,
-                lacking[0],
-                f"`{field}` is missing for {_listed(lacking)}",
-                f'template "{template.name}" shows area.{field} ({use}): add it, '
-                f"or write {{{{ area.{field} | default(...) }}}} there",
-            )
+    lacking = [path for path, data in everyone.items() if field not in data]
+    if lacking and len(lacking) == len(everyone):
+        known = {name for data in everyone.values() for name in data}
+        message = f'`area.{field}`: no area of "{areas.name}" has this field'
+        hint = did_you_mean(field, known) or f"fields are: {', '.join(sorted(known))}"
+        line = use.line if use.part in parts_of(template) else None
+        path = path_of(use.part) if line else (use.part,)
+        yield Finding("template", template.name, path, message, hint, line=line)
+    elif lacking:
+        message = f"`{field}` is missing for {_listed(lacking)}"
+        hint = f'template "{template.name}" shows area.{field} ({use}): add it, '
+        hint += f"or write {{{{ area.{field} | default(...) }}}} there"
+        yield Finding("areas", areas.name, lacking[0], message, hint)
 
 
 def _listed(paths: list[Path]) -> str:

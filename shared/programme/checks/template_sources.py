@@ -65,20 +65,16 @@ class Uses(NamedTuple):
 
 
 def tree_of(source: str) -> tuple[nodes.Template | None, list[Flaw]]:
-    """The syntax tree; None, with the reasons, when Jinja could not compile the source."""
+    """The syntax tree, None when Jinja cannot read the source; and what is wrong with it."""
     try:
         tree = parse(source)
-        flaws = [
-            Flaw(*no_such(what, word, known), line)
-            for what, word, known, line in unknown_words(tree)
-        ]
-        if not flaws:
-            names_needed(tree)
+        names_needed(tree)
     except TemplateSyntaxError as error:
         return None, [Flaw(str(error.message), _LOOK, error.lineno)]
     except (TemplateError, RecursionError) as error:
         return None, [Flaw(f"cannot be compiled: {error}", "say it in simpler parts")]
-    return (None if flaws else tree), flaws
+    unknown = unknown_words(tree)
+    return tree, [Flaw(*no_such(what, word, known), line) for what, word, known, line in unknown]
 
 
 def parts_of(template: Template) -> dict[str, str]:
