@@ -118,6 +118,8 @@ class Postman:
         connection = self._idle.pop() if self._idle else PostConnection(POST_TIMEOUT_SECONDS)
         try:
             problem = await self._post(event, url, connection)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the event is not to be lost
+            problem = repr(error)
         finally:
             self._idle.append(connection)
         if problem is None:
@@ -156,9 +158,6 @@ class Postman:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._awake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A fault of the sandbox itself: the event stays due and comes back after a restart.
-            log("sandbox.delivery_broke", problem=repr(error))
 
     def _note(self, settled: list[tuple[int, int]], event_id: int, at_ms: int) -> None:
         if not self._posted and not self._failed:

@@ -82,8 +82,13 @@ class _Child:
 
     async def sign(self, version: SignatureVersion, text: bytes) -> bytes:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        try:
+            self._texts.write(len(text).to_bytes(4, "big") + version.encode() + text)
+        except (RuntimeError, OSError) as error:
+            # The pipe may be known to be broken before the end of the child's output is read.
+            self.ended = True
+            raise SigningFailed("the signing process has closed its input") from error
         self._waiting.append(answer)
-        self._texts.write(len(text).to_bytes(4, "big") + version.encode() + text)
         return await answer
 
     async def stop(self) -> None:
