@@ -16,7 +16,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing 2>&1 | tail -n 12
+	@$(BIN)/lint-imports > .import-lint.log 2>&1 || { cat .import-lint.log; exit 1; }
 	@$(BIN)/python -m tests.drift
 
 bench: $(VENV)/.dev

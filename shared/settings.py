@@ -8,6 +8,7 @@ setting is never silently the default. Secrets may come from a file: `DOORSTEP_S
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,23 +38,23 @@ class LoopSettings(Section):
 
 
 class SegmenterSettings(Section):
-    port: int = 8701
+    port: int = Field(8701, description="health, metrics, questions; loopback only")
     wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
     sweep_seconds: float = Field(2.0, gt=0, description="how often time alone may move people")
 
 
 class RendererSettings(Section):
-    port: int = 8702
+    port: int = Field(8702, description="health, metrics, trial renders; loopback only")
 
 
 class SenderSettings(Section):
-    port: int = 8703
+    port: int = Field(8703, description="health, metrics, questions; loopback only")
     ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
-    region: str = "eu-west-2"
+    region: str = Field("eu-west-2", description="region of SES")
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
     rate: float = Field(50.0, gt=0, description="messages a second, at most")
-    connect_timeout_seconds: float = Field(5.0, gt=0)
-    read_timeout_seconds: float = Field(30.0, gt=0)
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="to reach SES")
+    read_timeout_seconds: float = Field(30.0, gt=0, description="then the answer is in doubt")
     settle_seconds: float = Field(3600.0, gt=0, description="wait for a SES event when in doubt")
     last_look_seconds: float = Field(2.0, gt=0, description="a look older than this is repeated")
     table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
@@ -61,16 +62,19 @@ class SenderSettings(Section):
 
 
 class TrackerSettings(Section):
-    port: int = 8704
-    host: str = "127.0.0.1"
-    topic_arns: tuple[str, ...] = ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",)
+    port: int = Field(8704, description="what people's mail programs and SES reach")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    topic_arns: tuple[str, ...] = Field(
+        ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",),
+        description="SNS topics whose messages are taken",
+    )
     certificates: Path | None = Field(None, description="folder of pinned SNS certificates")
-    max_body_bytes: int = Field(262_144, ge=1_024)
+    max_body_bytes: int = Field(262_144, ge=1_024, description="larger bodies are refused")
     sns_oldest_seconds: float = Field(3_900.0, gt=0, description="an older message is a replay")
 
 
 class ConsoleSettings(Section):
-    port: int = 8705
+    port: int = Field(8705, description="pages and API; loopback only")
 
 
 class Settings(BaseSettings):
@@ -80,18 +84,20 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    home: Path = Path(".doorstep")
+    home: Path = Field(Path(".doorstep"), description="folder of stores, spool and embedded log")
     log: str = Field("embedded", description='"embedded", or the bootstrap servers of Kafka')
     partitions: int = Field(24, ge=1, le=255, description="P; never altered in place")
     secret: SecretStr = Field(SecretStr(""), description="base64, 32 bytes: identities, addresses")
-    secret_file: Path | None = None
+    secret_file: Path | None = Field(None, description="file that holds the secret")
     token_keys: dict[int, SecretStr] = Field(
         default_factory=dict, description="key id to base64 key; derived from the secret if empty"
     )
     action_keys: tuple[SecretStr, ...] = Field((), description="API keys for POST /actions")
-    tracking_url: str = "http://127.0.0.1:8704"
+    tracking_url: str = Field("http://127.0.0.1:8704", description="what links in mails begin with")
     postcodes: Path | None = Field(None, description="cache folder of the postcode directory")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
     fail_at: str = Field("", description="commit point at which to end the process; tests only")
 
     loop: LoopSettings = LoopSettings()
@@ -189,6 +195,4 @@ def _decode(name: str, text: str) -> bytes:
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:
-    import hashlib
-
     return hashlib.blake2b(purpose, key=secret, digest_size=32).digest()

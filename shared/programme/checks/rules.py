@@ -54,12 +54,7 @@ def _wrong(
             if wrong := _unknown_send(part, catalogue):
                 yield (), wrong
         case InArea():
-            if wrong := bad_kind(part.kind, declared):
-                own = f"(an areas file with `kind: {part.kind}` declares a kind of your own)"
-                yield (), (wrong[0], f"{wrong[1]} {own}")
-            for index, code in enumerate(part.codes):
-                if wrong := bad_code(part.kind, code):
-                    yield ("codes", index), wrong
+            yield from _wrong_area(part, declared)
         case Speaks():
             for index, code in enumerate(part.languages):
                 if wrong := bad_language(code):
@@ -67,6 +62,15 @@ def _wrong(
         case Attribute():
             if wrong := _wrong_values(part):
                 yield (), wrong
+
+
+def _wrong_area(part: InArea, declared: frozenset[str]) -> Iterator[tuple[Path, tuple[str, str]]]:
+    if wrong := bad_kind(part.kind, declared):
+        own = f"(an areas file with `kind: {part.kind}` declares a kind of your own)"
+        yield (), (wrong[0], f"{wrong[1]} {own}")
+    for index, code in enumerate(part.codes):
+        if wrong := bad_code(part.kind, code):
+            yield ("codes", index), wrong
 
 
 def _doubtful(part: Rule) -> Iterator[tuple[str, str]]:

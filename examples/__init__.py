@@ -1,0 +1,1 @@
+"""Whole programmes as files, and the demo that runs one."""

@@ -1,0 +1,41 @@
+"""`make test`: runs the tests and says in one line each which real components are missing.
+
+At home a missing component is skipped by name; with CI=true it is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+
+def missing_components() -> list[str]:
+    """A line for each real component that the tests want and this machine does not have."""
+    missing = []
+    try:
+        import moto.server  # noqa: F401
+    except ImportError:
+        missing.append("moto: the cross-check of our SES requests; it comes with requirements/dev")
+    return missing
+
+
+def main(arguments: list[str]) -> int:
+    missing = missing_components()
+    for line in missing:
+        print(f"missing: {line}")
+    if not DATA.is_dir():
+        print("absent: the folder of real postcode and mail samples; tests on it are skipped")
+    if missing and os.environ.get("CI") == "true":
+        print("CI=true: a missing component is a failure")
+        return 1
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
