@@ -1,0 +1,91 @@
+"""Wiring of the renderer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from services.renderer.book import Book
+from services.renderer.handler import Renderer
+from services.renderer.rendering import Preparer, Signing
+from services.renderer.trial import trial
+from shared.clock import SystemClock
+from shared.errors import RetryLater
+from shared.log.opening import open_log
+from shared.log.table import Table
+from shared.log.topics import AUDIENCE, PROGRAMME
+from shared.loop.loop import Loop
+from shared.loop.process import run_service
+from shared.loop.work import StatelessWork
+from shared.observability.admin import AdminServer
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.settings import Settings
+
+GROUP = "renderer"
+
+
+class RendererService:
+    """The wired service."""
+
+    def __init__(self, settings: Settings) -> None:
+        clock, metrics = SystemClock(), Metrics(GROUP)
+        self._log = open_log(settings)
+        self._book, self._lock = Book(), threading.Lock()
+        self._table = Table(self._log.follow(PROGRAMME), self._book.apply)
+        keys = settings.token_key_ring()
+        self._signing = Signing(settings.tracking_url, max(keys), keys[max(keys)])
+        handler = Renderer(Preparer(self._book), self._signing, clock, metrics)
+        member = self._log.join(GROUP, (AUDIENCE,), lease_seconds=settings.loop.lease_seconds)
+        work = StatelessWork(
+            GROUP, member, handler, clock, FailPoints(settings.fail_at), metrics
+        )
+        # One audience batch is hundreds of mails: a few at a time keep memory and commits small.
+        loop_settings = settings.loop.model_copy(update={"max_records": 4})
+        self._loop = Loop(
+            GROUP, (AUDIENCE,), member, work, loop_settings, clock, metrics,
+            before_turn=self._refresh,
+        )  # fmt: skip
+        self._admin = AdminServer(
+            "127.0.0.1", settings.renderer.port, metrics,
+            healthy=self._loop.healthy, ready=self._loop.ready,
+            questions=[Route("/ask/trial", self._trial, methods=["POST"])],
+        )  # fmt: skip
+
+    def run(self) -> None:
+        self._refresh()
+        self._admin.start()
+        try:
+            self._loop.run()
+        finally:
+            self._admin.stop()
+            self._table.close()
+            self._log.close()
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def _refresh(self) -> None:
+        with self._lock:
+            self._table.refresh()
+
+    async def _trial(self, request: Request) -> JSONResponse:
+        """`{"send": NAME}` to `{"faults": [...]}`: a trial render of every variant and edition."""
+        try:
+            name = str((await request.json())["send"])
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"error": 'wanted: {"send": "NAME"}'}, status_code=400)
+        with self._lock:
+            try:
+                faults = trial(self._book, name, self._signing)
+            except RetryLater as error:
+                faults = [str(error)]
+        return JSONResponse({"faults": faults})
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(GROUP, RendererService))
