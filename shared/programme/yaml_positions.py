@@ -17,8 +17,9 @@ import yaml
 from shared.programme.problems import FileProblems, Position
 
 MAX_DEPTH: Final = 60
-MAX_NODES: Final = 2_000_000
+MAX_NODES: Final = 250_000
 
+_SPLIT: Final = "split it; many areas are better kept in a table (areas/NAME.csv)"
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
@@ -152,7 +153,7 @@ class _Conversion:
     def _node(self, node: yaml.Node, depth: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES:
-            raise _Unreadable(f"more than {MAX_NODES:,} values in one file", "split it", node)
+            raise _Unreadable(f"more than {MAX_NODES:,} values in one file", _SPLIT, node)
         if depth > MAX_DEPTH:
             raise _Unreadable(f"nested more than {MAX_DEPTH} levels", "say it flatter", node)
         if id(node) in self._open:
@@ -210,10 +211,12 @@ def _position(node: yaml.Node) -> Position:
 
 
 def _note_syntax_error(error: yaml.MarkedYAMLError, text: str, problems: FileProblems) -> None:
-    mark = error.problem_mark or error.context_mark
-    position = Position(mark.line + 1, mark.column + 1) if mark else None
     lines = text.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    marks = [mark for mark in (error.problem_mark, error.context_mark) if mark]
+    # What ran into the end of the file is shown where it began, or on the last line.
+    mark = next((each for each in marks if each.line < len(lines)), None)
+    position = Position(mark.line + 1, mark.column + 1) if mark else Position(max(len(lines), 1))
+    line = lines[mark.line] if mark else ""
     said = error.problem or "this is not YAML"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         problems.add(
