@@ -1,0 +1,197 @@
+"""A recipient and a template become one message: links, pixel, disclaimer, refusals."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.renderer.building import (
+    KEY,
+    SUPPORTER,
+    a_campaign,
+    a_recipient,
+    a_send,
+    a_template,
+    body,
+    made,
+    parsed,
+    prepared,
+)
+
+from services.renderer.templates import CompiledTemplate, TemplateFault
+from shared.programme.definitions import Disclaimer, Variant
+from shared.tokens import edition_hash, send_hash, verify
+
+
+class Page(HTMLParser):
+    """The links, images and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.images: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        if tag == "a":
+            self.links.append(values.get("href") or "")
+        if tag == "img":
+            self.images.append(values.get("src") or "")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_headers_say_who_and_how_to_stop() -> None:
+    message = parsed(made())
+    assert message["From"] == "River Town <hello@river.example.org>"
+    assert message["To"] == "Ada Byron <ada@example.org>"
+    assert message["Subject"] == "For Ada"
+    assert message["Reply-To"] == "office@river.example.org"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert re.fullmatch(r"<https://t\.example\.org/u/[\w-]{59}>", message["List-Unsubscribe"])
+    assert message["List-Id"] == "<campaign.river.river.example.org>"
+    for once in ("From", "To", "Subject", "Date", "List-Unsubscribe", "MIME-Version"):
+        assert len(message.get_all(once)) == 1
+
+
+def test_every_link_goes_through_the_tracker_with_a_token_that_verifies() -> None:
+    message = parsed(made())
+    page = Page(body(message, "html"))
+    tracked = [re.fullmatch(r"https://t\.example\.org/c/([\w-]{59})/(\d+)", x) for x in page.links]
+    assert [match.group(2) if match else None for match in tracked] == ["0", "1", None]
+    assert tracked[0] is not None
+    token = verify(tracked[0].group(1), {3: KEY})
+    assert token.supporter_id == SUPPORTER
+    assert token.send_hash == send_hash("ask")
+    assert token.edition_hash == edition_hash("FK1 1")
+    assert token.variant == 0
+    assert page.links[2].startswith("https://t.example.org/u/")
+    assert "https://two.example.org" not in body(message, "plain")
+    assert f"/c/{tracked[0].group(1)}/1" in body(message, "plain")
+
+
+def test_the_pixel_is_there_only_when_it_may_be() -> None:
+    assert len(Page(body(parsed(made()), "html")).images) == 1
+    assert Page(body(parsed(made(a_recipient(pixel=False))), "html")).images == []
+
+
+@pytest.mark.parametrize(
+    ("disclaimer", "words"),
+    [
+        (
+            Disclaimer(jurisdiction="uk", promoter="P. Rom", promoter_address="1 Lane"),
+            "Promoted by P. Rom, 1 Lane.",
+        ),
+        (Disclaimer(jurisdiction="us"), "Paid for by River Town\n1 Quay, River Town"),
+        (Disclaimer(jurisdiction="none", reason="a club"), "River Town, 1 Quay, River Town"),
+    ],
+)
+def test_the_disclaimer_stands_in_both_parts(disclaimer: Disclaimer, words: str) -> None:
+    message = parsed(made(campaign=a_campaign(disclaimer=disclaimer)))
+    assert words in body(message, "plain").replace("\r\n", "\n")
+    assert words.replace("\n", "<br>") in body(message, "html")
+
+
+def test_a_disclaimer_is_escaped_in_html_and_not_in_text() -> None:
+    message = parsed(made())
+    assert "on behalf of River &amp; Town, 3 Quay." in body(message, "html")
+    assert "on behalf of River & Town, 3 Quay." in body(message, "plain")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_a_name_is_text_in_html_whatever_it_contains(name: str) -> None:
+    template = a_template(subject="Hello")
+    recipient = a_recipient(merge={"supporter": {"first_name": name}, "area": {"slug": "s"}})
+    message = made(recipient, template=template)
+    page = Page(body(parsed(message), "html"))
+    plain = Page(body(parsed(made(template=template)), "html"))
+    assert page.tags == plain.tags
+    assert page.links[1:] != []
+
+
+@pytest.mark.parametrize("evil", ["Ada\r\nBcc: all@example.org", "Ada\nX: y", "Ada\x00"])
+def test_a_name_that_would_end_a_header_is_a_refusal_for_that_recipient(evil: str) -> None:
+    message = made(a_recipient(evil))
+    assert message.mail is None
+    assert message.refusal is not None
+    assert "line end or control character" in message.refusal
+
+
+def test_lone_surrogates_are_a_refusal_not_a_crash() -> None:
+    recipient = a_recipient(merge={"supporter": {"first_name": "\ud800"}, "area": {"slug": "s"}})
+    message = made(recipient, template=a_template(subject="x"))
+    assert message.refusal == "characters that cannot be mailed (lone surrogates)"
+
+
+def test_a_missing_field_is_a_refusal_that_names_template_line_and_field() -> None:
+    template = a_template(html="<p>\n{{ supporter.shoe_size }}</p>")
+    message = made(template=template)
+    assert message.mail is None
+    assert message.refusal is not None
+    assert "template ask: html, line 2" in message.refusal
+    assert "shoe_size" in message.refusal
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ supporter.update({'a': 1}) }}",
+        "{{ supporter.__init__.__globals__ }}",
+        "{{ tracked.__globals__ }}",
+        "{{ campaign.__class__ }}",
+    ],
+)
+def test_the_sandbox_lets_nothing_out(attack: str) -> None:
+    message = made(template=a_template(html=f"<p>{attack}</p>"))
+    assert message.mail is None
+
+
+def test_a_broken_template_says_where_when_it_is_compiled() -> None:
+    with pytest.raises(TemplateFault, match=r"template ask: mail\.html\.j2, line 2"):
+        CompiledTemplate(a_template(html="<p>\n{% if %}</p>"))
+
+
+def test_a_variant_may_bring_its_own_subject_and_sender() -> None:
+    variant = Variant(
+        name="a", template="ask", subject="{{ area.slug }}!", from_name="Zoë, organiser"
+    )
+    message = parsed(made(send=a_send(variants=(variant,))))
+    assert message["Subject"] == "fk1-1!"
+    assert message["From"].addresses[0].display_name == "Zoë, organiser"
+
+
+def test_an_areas_own_reply_to_wins_over_the_campaigns_and_the_sends_over_both() -> None:
+    area = {"slug": "s", "reply_to": "morag@example.org"}
+    recipient = a_recipient(merge={"supporter": {"first_name": "A"}, "area": area})
+    assert parsed(made(recipient))["Reply-To"] == "morag@example.org"
+    send = a_send(reply_to="send@example.org")
+    assert parsed(made(recipient, send=send))["Reply-To"] == "send@example.org"
+
+
+def test_the_preheader_is_put_in_when_no_source_names_it() -> None:
+    with_it = parsed(made(template=a_template(preheader="Read me, {{ supporter.first_name }}")))
+    assert "Read me, Ada" in body(with_it, "html")
+    assert body(with_it, "html").index("Read me") < body(with_it, "html").index("Hello")
+
+
+def test_a_refusal_keeps_what_the_ledger_needs() -> None:
+    recipient = a_recipient("bad\n", deadline="2026-05-04T20:00:00+00:00")
+    message = made(recipient)
+    for field in ("message_id", "send_id", "supporter_id", "address_key", "to", "edition"):
+        assert getattr(message, field) == getattr(recipient, field)
+    assert message.deadline == recipient.deadline
+
+
+def test_links_may_not_carry_the_supporter() -> None:
+    with pytest.raises(TemplateFault):
+        prepared(a_template(html='<a href="https://x.example.org/{{ supporter.name }}">x</a>'))
