@@ -85,9 +85,12 @@ class Segment(Checked):
 class Template(Checked):
     """Jinja2 sources of one mail, self-contained: `partials` holds what it extends or includes.
 
-    Merge data: `supporter` (first_name, last_name, language, postcode, and `attributes`), `area`
-    (the area's data), `send` (name, deadline), `campaign`. Links may use `area`, `send` and
-    `campaign` only.
+    Partials that end in `.txt.j2` belong to the text part, all others to the HTML part.
+
+    Merge data: `supporter` (first_name, last_name, name, language, postcode, and `attributes`),
+    `area` (the area's data), `send` (name, deadline), `campaign`. Links may use `area`, `send` and
+    `campaign` only. The renderer adds `unsubscribe_url`, `disclaimer` and `preheader` for both
+    parts, and both must show the first two.
     """
 
     name: str

@@ -60,7 +60,9 @@ class Catalogue:
 
     def missing(self, kind: str, name: str) -> tuple[str, str] | None:
         """Message and hint when there is no definition of that kind and name."""
-        return None if name in self.names(kind) else no_such(kind, name, self.names(kind))
+        key = (kind, name)
+        there = key in self.definitions or key in self.also_there
+        return None if there else no_such(kind, name, self.names(kind))
 
 
 def key_of(definition: Definition) -> Key:

@@ -33,23 +33,21 @@ class Slot(NamedTuple):
 
 @dataclass(slots=True)
 class Layout:
-    """The files of a programme by what they are; `errors` and `warnings` are about the others."""
+    """The files of a programme by kind and name, then by role; `errors` and `warnings` are about
+    the files that are none of these.
+    """
 
-    slots: dict[Slot, str] = field(default_factory=dict)
+    files: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
         """Names of the definitions of that kind that have any file."""
-        return sorted({slot.name for slot in self.slots if slot.kind == kind})
+        return sorted(name for each, name in self.files if each == kind)
 
     def roles(self, kind: str, name: str) -> Mapping[str, str]:
         """The files of one definition by role."""
-        return {
-            slot.role: path
-            for slot, path in self.slots.items()
-            if (slot.kind, slot.name) == (kind, name)
-        }
+        return self.files.get((kind, name), {})
 
 
 def lay_out(paths: Iterable[str]) -> Layout:
@@ -64,7 +62,7 @@ def lay_out(paths: Iterable[str]) -> Layout:
             continue
         slot = _slot(parts)
         if slot is not None:
-            layout.slots[slot] = path
+            layout.files.setdefault((slot.kind, slot.name), {})[slot.role] = path
         else:
             _note_stranger(path, parts, layout)
     return layout

@@ -6,6 +6,7 @@ Everything is read from the syntax tree; nothing is rendered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
@@ -133,19 +134,37 @@ def field_flaws(tree: nodes.Template, guarded_attributes: set[str]) -> Iterator[
 
 def uses_of(template: Template, subject: str = "") -> Uses:
     """What the template, with the subject of a variant, shows of the area and the send."""
-    sources: Mapping[str, str] = parts_of(template) | {
+    sources = parts_of(template) | {
         "subject": subject or template.subject,
         "preheader": template.preheader,
     }
-    trees = {part: tree for part, source in sources.items() if (tree := tree_of(source)[0])}
-    guarded = {field for tree in trees.values() for field in fields_guarded(tree, "area")}
+    seen = {part: _seen_in(source) for part, source in sources.items()}
+    guarded = frozenset[str]().union(*(each.guarded for each in seen.values()))
     area: dict[str, Use] = {}
-    deadlines: list[Use] = []
-    for part, tree in trees.items():
-        for field, node in fields_used(tree, "area"):
+    for part, each in seen.items():
+        for field, line in each.area.items():
             if field not in guarded:
-                area.setdefault(field, Use(part, node.lineno))
-        for field, node in fields_used(tree, "send"):
-            if field == "deadline" and field not in fields_guarded(tree, "send"):
-                deadlines.append(Use(part, node.lineno))
+                area.setdefault(field, Use(part, line))
+    deadlines = [Use(part, each.deadline) for part, each in seen.items() if each.deadline]
     return Uses(area, deadlines[0] if deadlines else None)
+
+
+class _Seen(NamedTuple):
+    """What one source shows: lines of area fields and of the deadline, and guarded fields."""
+
+    area: Mapping[str, int]
+    guarded: frozenset[str]
+    deadline: int | None
+
+
+@lru_cache(maxsize=1024)
+def _seen_in(source: str) -> _Seen:
+    tree, _ = tree_of(source)
+    if tree is None:
+        return _Seen({}, frozenset(), None)
+    area: dict[str, int] = {}
+    for field, node in fields_used(tree, "area"):
+        area.setdefault(field, node.lineno)
+    lines = [node.lineno for field, node in fields_used(tree, "send") if field == "deadline"]
+    bare = lines and "deadline" not in fields_guarded(tree, "send")
+    return _Seen(area, frozenset(fields_guarded(tree, "area")), lines[0] if bare else None)

@@ -41,6 +41,9 @@ _REQUIRED: Final = {
     "disclaimer": "every mail must say who is behind it: write {{ disclaimer }}",
 }
 
+_RESERVED: Final = frozenset({"html", "text", "mail.html.j2", "mail.txt.j2"})
+"""What the two parts are called themselves."""
+
 Trees = dict[str, nodes.Template]
 
 
@@ -62,6 +65,8 @@ def check_template(template: Template, catalogue: Catalogue) -> Iterator[Finding
 def _flaws(template: Template, catalogue: Catalogue, trees: Trees) -> Iterator[tuple[str, Flaw]]:
     """Every flaw with its part; `trees` is filled with what can be read."""
     sources = parts_of(template)
+    for name in sorted(_RESERVED & set(template.partials)):
+        yield name, Flaw(f'a shared source cannot be called "{name}"', "give it another name")
     for part, source in sources.items():
         tree, flaws = tree_of(source)
         yield from ((part, flaw) for flaw in flaws)

@@ -228,3 +228,9 @@ def test_all_that_is_wrong_in_a_source_is_told_at_once() -> None:
     lines = ["{{ a }}", "{{ b | nofilter }}", "{{ supporter.c }}", "<a href='d'>e</a>"]
     found = problems({**html(HTML + "\n".join(lines)), "templates/ask/template.yaml": HEAD})
     assert [each.line for each in found] == [5, 6, 6, 7, 8]
+
+
+def test_a_shared_source_is_not_called_like_a_part_of_the_mail() -> None:
+    changes = html("{% include 'mail.html.j2' %}" + MUST)
+    text = said(changes | {"templates/_shared/mail.html.j2": "x"})
+    assert 'a shared source cannot be called "mail.html.j2"' in text
