@@ -1,48 +1,113 @@
 """Applies what the topics `supporters` and `events` bring to the people of the store.
 
-One pass per batch, in the caller's transaction: fold, write what changed, emit the suppressions
-that follow, then let the live segments see who changed. Nothing here polls, commits or sleeps.
+One pass per batch, in the caller's transaction: read, fold, write what changed, then let the live
+segments see who changed. Nothing here polls, commits or sleeps.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from services.segmenter.people.places.areas import Place
+from services.segmenter.people import engagement, memberships
+from services.segmenter.people.folding import Folding, Places
+from services.segmenter.people.memberships import Live, Touched
+from services.segmenter.people.rule_facts import facts_changed
+from services.segmenter.people.statements import Refused, Statement, read_statement
 from shared.clock import Clock
+from shared.log.partitioner import partition_of
 from shared.loop.delivery import Delivery
+from shared.observability.logs import Journal
 from shared.programme.definitions import Segment
 from shared.store.sqlite import SqliteUnit
+from shared.wire.events import Event
+from shared.wire.supporters import SupporterChanged
 
 
-class Places(Protocol):
-    """What turns postcodes into places (services.segmenter.people.places.areas.Resolver)."""
+@dataclass(slots=True)
+class _Batch:
+    """A batch, read. `causes`: supporter to the id of the last record about them."""
 
-    def resolve_many(self, texts: Sequence[str]) -> list[Place]: ...
+    statements: defaultdict[str, list[Statement]] = field(default_factory=lambda: defaultdict(list))
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    partitions: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
 
 
 class People:
-    """The people of one store."""
+    """The people of one store. Used by the loop's thread only."""
 
     def __init__(self, places: Places, secret: bytes, partitions: int, clock: Clock) -> None:
         """`secret` keys the address keys; `partitions` is P."""
-        raise NotImplementedError
+        self._secret, self._partitions, self._clock = secret, partitions, clock
+        self._folding = Folding(places, partitions)
+        self._live: list[Live] | None = None
+        self._journal = Journal("people")
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> Mapping[str, str]:
         """Apply a batch of `supporters` and `events` records; others are ignored.
 
-        Returns the changed supporters, each with its cause (the id of the last record about it).
-        Raises NeverRetry for a record that can never be applied.
+        Returns the supporters about whom a rule may say something else now, each with its cause
+        (the id of the last record about them). Raises NeverRetry for a record that can never be
+        applied.
         """
-        raise NotImplementedError
+        now = self._clock.now()
+        batch = self._read(deliveries, now)
+        gathered = engagement.gather(batch.events)
+        engagement.write(unit.connection, gathered)
+        facts = gathered.touched
+        for change in self._folding.apply(
+            unit, batch.statements, gathered.told, batch.partitions, now
+        ):
+            facts[change.portrait.supporter_id] |= facts_changed(change)
+        touched = {
+            supporter_id: Touched(batch.causes[supporter_id], words)
+            for supporter_id, words in facts.items()
+            if words
+        }
+        memberships.refresh(unit, self._live_segments(unit), touched, now)
+        return {supporter_id: entry.cause for supporter_id, entry in touched.items()}
 
     def use_segments(self, unit: SqliteUnit, segments: Sequence[Segment], as_of: datetime) -> None:
         """Make these the live segments. A new or edited one is seeded silently; one that is not
-        among them any more is forgotten. Nobody enters or leaves by this."""
-        raise NotImplementedError
+        among them any more is forgotten. Nobody enters or leaves by this.
+        """
+        self._live = None
+        for sentence in memberships.use(unit.connection, segments, as_of):
+            self._journal.error("people.segment_unusable", reason=sentence)
 
     def sweep(self, unit: SqliteUnit, as_of: datetime, owned: frozenset[int]) -> int:
         """Let time alone move people of the owned partitions; how many moved."""
-        raise NotImplementedError
+        return memberships.sweep(unit, self._live_segments(unit), as_of, owned)
+
+    def _live_segments(self, unit: SqliteUnit) -> list[Live]:
+        if self._live is None:
+            self._live = memberships.live_segments(unit.connection)
+        return self._live
+
+    def _read(self, deliveries: Sequence[Delivery], now: datetime) -> _Batch:
+        batch = _Batch()
+        for delivery in deliveries:
+            data = delivery.envelope.data
+            if not isinstance(data, SupporterChanged | Event):
+                continue
+            self._check_place(delivery, data.supporter_id)
+            if isinstance(data, SupporterChanged):
+                statement = read_statement(data, self._secret, now)
+                batch.statements[data.supporter_id].append(statement)
+            else:
+                batch.events.append((delivery.envelope.id, data))
+            batch.partitions[data.supporter_id] = delivery.stored.partition
+            batch.causes[data.supporter_id] = delivery.envelope.id
+        return batch
+
+    def _check_place(self, delivery: Delivery, supporter_id: str) -> None:
+        stored = delivery.stored
+        where = f"{stored.topic}[{stored.partition}]@{stored.offset}"
+        if not supporter_id or not supporter_id.isprintable():
+            raise Refused(f"{where}: the supporter's id is empty or not printable")
+        belongs = partition_of(supporter_id, self._partitions)
+        if stored.partition != belongs:
+            raise Refused(f"{where}: its supporter belongs to partition {belongs}; publish there")

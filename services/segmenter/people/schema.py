@@ -22,13 +22,14 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
     """create index supporter_by_address on supporter(address_key)
         where address_key is not null""",
     # attributes and areas (kind to [code, provenance]) are JSON objects, flags a JSON array.
-    # memory is what the fold knows: each field with its time (see profiles.Profile).
+    # memory is what the fold knows: each field with its time (see profiles.Profile); withdrawn is
+    # what we have said on `suppressions` about this person (see withdrawals.Withdrawn).
     """create table profile(
         supporter_id text primary key, email text, first_name text, last_name text,
         language text, postcode text, attributes text not null, areas text not null,
         consent_wording text, consent_source text, consent_at integer,
         unsubscribed_at integer, bounced_at integer, complained_at integer,
-        source text, flags text not null, memory text not null
+        source text, flags text not null, memory text not null, withdrawn text
     ) strict, without rowid""",
     """create table supporter_tag(
         tag text not null, supporter_id text not null, primary key (tag, supporter_id)
@@ -74,6 +75,8 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
         segment text primary key, version text not null, rule text not null,
         seeded_at integer not null
     ) strict, without rowid""",
+    # Up to when time alone has been let to move people of a partition.
+    "create table sweep(partition integer primary key, swept_at integer not null) strict",
     """create table membership(
         segment text not null, supporter_id text not null, since integer not null,
         primary key (segment, supporter_id)

@@ -1,0 +1,199 @@
+"""What events say about mails and people: deliveries, opens, clicks, actions.
+
+A batch is gathered in memory, one row per message, and written in one pass. Times keep the
+earliest, states only move up, actions are unique by their event's id: the same event twice changes
+nothing, and the order does not matter. Opens and clicks of machines are left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import apsw
+
+from services.segmenter.people.profiles import MailFact
+from shared.clock import to_ms
+from shared.errors import NeverRetry
+from shared.wire.events import FINAL_KINDS, AgentClass, Event, EventKind
+
+MACHINES: Final[frozenset[AgentClass]] = frozenset({"prefetch", "scanner"})
+"""Who is no person. A proxy fetches for one, and whoever cannot be told counts as one."""
+
+TAKEN_BY_SES: Final[frozenset[EventKind]] = frozenset(
+    {
+        "accepted",
+        "ses_sent",
+        "delivered",
+        "bounced",
+        "soft_bounced",
+        "complained",
+        "rejected",
+        "delayed",
+    }
+)
+"""Each of these proves that SES took the message."""
+
+_MAIL_FACTS: Final[dict[EventKind, MailFact]] = {
+    "unsubscribed": "unsubscribed",
+    "complained": "complained",
+    "bounced": "bounced",
+}
+_TIMES: Final = (
+    "accepted_at",
+    "delivered_at",
+    "bounced_at",
+    "opened_at",
+    "clicked_at",
+    "acted_at",
+)
+_OWN_TIME: Final[dict[EventKind, str]] = {
+    "delivered": "delivered_at",
+    "bounced": "bounced_at",
+    "opened": "opened_at",
+    "clicked": "clicked_at",
+    "acted": "acted_at",
+}
+
+
+def _earliest(column: str) -> str:
+    return (
+        f"{column} = case when delivery.{column} is null or excluded.{column} < delivery.{column}"
+        f" then excluded.{column} else delivery.{column} end"
+    )
+
+
+_WRITE_DELIVERY: Final = f"""
+    insert into delivery(send_id, supporter_id, occurrence, variant, edition, state,
+        {", ".join(_TIMES)})
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (send_id, supporter_id, occurrence) do update set
+        variant = coalesce(delivery.variant, excluded.variant),
+        edition = coalesce(delivery.edition, excluded.edition),
+        state = case
+            when excluded.state is null then delivery.state
+            when delivery.state is null or delivery.state = 'unconfirmed'
+                or excluded.state = 'accepted' then excluded.state
+            else delivery.state end,
+        {", ".join(_earliest(column) for column in _TIMES)}"""
+_WRITE_ACTION: Final = """
+    insert into action(event_id, supporter_id, action, at, send_id) values (?, ?, ?, ?, ?)
+    on conflict (event_id) do nothing"""
+
+
+class Message(NamedTuple):
+    """Which message a row is of."""
+
+    send_id: str
+    supporter_id: str
+    occurrence: int
+
+
+@dataclass(slots=True)
+class Row:
+    """What a batch says of one message. Times in milliseconds, by column."""
+
+    variant: str | None = None
+    edition: str | None = None
+    state: str | None = None
+    times: dict[str, int] = field(default_factory=dict)
+
+
+class Told(NamedTuple):
+    """An unsubscribe, a complaint or a bounce, for the profile."""
+
+    supporter_id: str
+    fact: MailFact
+    at: int
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a batch of events says. `touched`: supporter to what a rule may see differently now,
+    in the words of `rule_facts`.
+    """
+
+    rows: dict[Message, Row] = field(default_factory=dict)
+    actions: list[tuple[str, str, str, int, str | None]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    touched: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def gather(events: Iterable[tuple[str, Event]]) -> Gathered:
+    """`events`: each with its id (`ce_id`). Raises NeverRetry for one that says nothing."""
+    gathered = Gathered()
+    for event_id, event in events:
+        _take(gathered, event_id, event)
+    return gathered
+
+
+def write(connection: apsw.Connection, gathered: Gathered) -> None:
+    """Write deliveries and actions; profiles are another room's."""
+    if gathered.rows:
+        connection.executemany(
+            _WRITE_DELIVERY,
+            (
+                (*message, row.variant, row.edition, row.state, *map(row.times.get, _TIMES))
+                for message, row in sorted(gathered.rows.items(), key=lambda item: item[0])
+            ),
+        )
+    if gathered.actions:
+        connection.executemany(_WRITE_ACTION, sorted(gathered.actions))
+
+
+def _take(gathered: Gathered, event_id: str, event: Event) -> None:
+    if event.at.tzinfo is None:
+        raise NeverRetry(f"the {event.kind} event has a time without its zone")
+    at = to_ms(event.at)
+    kind = event.kind
+    if kind == "acted":
+        _take_action(gathered, event_id, event, at)
+    elif kind in ("opened", "clicked") and event.agent in MACHINES:
+        return
+    if event.send_id is not None and event.came_by is None:
+        _take_row(gathered, event, event.send_id, at)
+    fact = _MAIL_FACTS.get(kind)
+    if fact is not None:
+        gathered.told.append(Told(event.supporter_id, fact, at))
+
+
+def _take_action(gathered: Gathered, event_id: str, event: Event, at: int) -> None:
+    if not event.action:
+        raise NeverRetry("an acted event that does not name its action")
+    gathered.actions.append((event_id, event.supporter_id, event.action, at, event.send_id))
+    touched = gathered.touched[event.supporter_id]
+    touched.add(f"did:{event.action}")
+    if event.send_id is not None:
+        touched.add(f"acted:{event.send_id}")
+
+
+def _take_row(gathered: Gathered, event: Event, send_id: str, at: int) -> None:
+    message = Message(send_id, event.supporter_id, event.occurrence)
+    row = gathered.rows.get(message)
+    if row is None:
+        row = gathered.rows[message] = Row()
+    row.variant = row.variant if row.variant is not None else event.variant
+    row.edition = row.edition if row.edition is not None else event.edition
+    kind = event.kind
+    if kind in FINAL_KINDS:
+        row.state = _higher(row.state, kind)
+    if kind in TAKEN_BY_SES:
+        _earlier(row, "accepted_at", at)
+        gathered.touched[event.supporter_id].add(f"got:{send_id}")
+    own = _OWN_TIME.get(kind)
+    if own is not None:
+        _earlier(row, own, at)
+        if kind in ("opened", "clicked"):
+            gathered.touched[event.supporter_id].add(f"{kind}:{send_id}")
+
+
+def _earlier(row: Row, column: str, at: int) -> None:
+    known = row.times.get(column)
+    if known is None or at < known:
+        row.times[column] = at
+
+
+def _higher(known: str | None, state: str) -> str:
+    return state if known in (None, "unconfirmed") or state == "accepted" else known or state

@@ -1,0 +1,267 @@
+"""Live segments: who belongs, who entered, who left, and why.
+
+Membership is what a rule says; whether somebody may be mailed is asked when something is sent.
+After each batch the supporters it touched are asked again; time alone is let to move people by a
+sweep. Differences are written and emitted in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import apsw
+from pydantic import TypeAdapter, ValidationError
+
+from services.segmenter.people import samples
+from services.segmenter.people.rule_facts import Window, facts_of, windows_of
+from services.segmenter.people.rules_sql import RuleUnusable, compile_rule
+from shared.clock import to_ms
+from shared.ids import event_id
+from shared.log.record import Record
+from shared.log.topics import MEMBERSHIPS
+from shared.observability.logs import Journal
+from shared.programme.definitions import Segment
+from shared.programme.rules import Rule
+from shared.store.sqlite import SqliteUnit
+from shared.wire.cloudevents import encode
+from shared.wire.memberships import MembershipChanged
+
+_LIVE: Final = "select segment, version, rule, seeded_at from live_segment"
+_MAKE_LIVE: Final = """
+    insert into live_segment(segment, version, rule, seeded_at) values (?, ?, ?, ?)
+    on conflict (segment) do update set
+        version = excluded.version, rule = excluded.rule, seeded_at = excluded.seeded_at"""
+_FORGET: Final = "delete from live_segment where segment = ?"
+_EMPTY: Final = "delete from membership where segment = ?"
+_SEED: Final = """
+    insert into membership(segment, supporter_id, since)
+    select ?, s.supporter_id, ? from supporter s where {condition}
+    on conflict do nothing"""
+_UNSEED: Final = """
+    delete from membership where segment = ?
+    and supporter_id not in (select s.supporter_id from supporter s where {condition})"""
+# `in (select ...)`, never a join: for a join SQLite reads all supporters into a Bloom filter.
+_MOVED: Final = """
+    select s.supporter_id, s.partition, m.supporter_id is null
+    from supporter s
+    left join membership m on m.segment = ? and m.supporter_id = s.supporter_id
+    where s.supporter_id in (select value from json_each(?))
+    and ({condition}) <> (m.supporter_id is not null)
+    order by s.supporter_id"""
+_ENTER: Final = "insert into membership(segment, supporter_id, since) values (?, ?, ?)"
+_LEAVE: Final = "delete from membership where segment = ? and supporter_id = ?"
+_SWEPT: Final = "select partition, swept_at from sweep"
+_SWEEP: Final = """
+    insert into sweep(partition, swept_at) values (?, ?)
+    on conflict (partition) do update set swept_at = excluded.swept_at"""
+_WINDOW_PASSED: Final = """
+    select distinct a.supporter_id from action a
+    where a.action = ? and ((a.at > ? and a.at <= ?) or (a.at > ? and a.at <= ?))"""
+_PARTITIONS: Final = """
+    select supporter_id, partition from supporter
+    where supporter_id in (select value from json_each(?))"""
+
+_RULES: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
+_CHUNK: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A live segment, with what its rule looks at."""
+
+    name: str
+    version: str
+    rule: Rule
+    facts: AbstractSet[str]
+    windows: AbstractSet[Window]
+    seeded_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A supporter about whom something may have changed: which facts, and by which record."""
+
+    cause: str
+    facts: AbstractSet[str]
+
+
+def live_segments(connection: apsw.Connection) -> list[Live]:
+    """The live segments of the store, by name; the connection can ask all their rules then."""
+    samples.teach(connection)
+    journal = Journal("people.memberships")
+    live = []
+    for name, version, text, seeded_at in connection.execute(_LIVE):
+        try:
+            rule = _RULES.validate_json(text)
+        except ValidationError:
+            # Written by another version of us; the programme makes it live anew.
+            journal.error("people.segment_unreadable", segment=name)
+            continue
+        live.append(Live(name, version, rule, facts_of(rule), windows_of(rule), seeded_at))
+    return sorted(live, key=lambda segment: segment.name)
+
+
+def use(connection: apsw.Connection, segments: Iterable[Segment], as_of: datetime) -> list[str]:
+    """Make exactly these live. The new and the edited are seeded without a word to anyone.
+
+    Returns a sentence for each that cannot be used; it is not live then.
+    """
+    known = {segment.name: segment.version for segment in live_segments(connection)}
+    wanted = {segment.name: segment for segment in segments}
+    for (name,) in list(connection.execute("select segment from live_segment")):
+        if name not in wanted:
+            _drop(connection, name)
+    unusable = []
+    for name, segment in sorted(wanted.items()):
+        version = segment.version()
+        if known.get(name) == version:
+            continue
+        try:
+            _seed(connection, segment, version, as_of)
+        except RuleUnusable as error:
+            _drop(connection, name)
+            unusable.append(f"segment {name}: {error}")
+    return unusable
+
+
+def refresh(
+    unit: SqliteUnit, live: Sequence[Live], touched: Mapping[str, Touched], as_of: datetime
+) -> int:
+    """Ask the segments that look at what changed about those it changed for; how many moved."""
+    interested: defaultdict[str, list[Live]] = defaultdict(list)
+    for segment in live:
+        for fact in segment.facts:
+            interested[fact].append(segment)
+    asked: defaultdict[str, set[str]] = defaultdict(set)
+    for supporter_id, entry in touched.items():
+        for fact in entry.facts:
+            for segment in interested.get(fact, ()):
+                asked[segment.name].add(supporter_id)
+    moved = 0
+    for segment in live:
+        supporter_ids = sorted(asked.get(segment.name, ()))
+        for chunk in _chunks(supporter_ids):
+            causes = {supporter_id: touched[supporter_id].cause for supporter_id in chunk}
+            moved += _move(unit, segment, causes, as_of)
+    return moved
+
+
+def sweep(unit: SqliteUnit, live: Sequence[Live], as_of: datetime, owned: frozenset[int]) -> int:
+    """Move the people of these partitions whom nothing but time has moved; how many.
+
+    Only an action that grew too old since the last sweep, or whose time has come since, can do
+    that: who did none of those is not asked.
+    """
+    connection, until = unit.connection, to_ms(as_of)
+    timed = [segment for segment in live if segment.windows]
+    swept = {partition: at for partition, at in connection.execute(_SWEPT) if partition in owned}
+    # A partition never swept is due since the first seeding, and since the newest if there is none.
+    first = min((segment.seeded_at for segment in timed), default=until)
+    since = min([swept.get(partition, first) for partition in owned], default=until)
+    moved = 0
+    if since < until:
+        for segment in timed:
+            candidates = _passed(connection, segment, since, until)
+            for chunk in _chunks(sorted(candidates)):
+                mine = [s for s, p in _partitions(connection, chunk) if p in owned]
+                causes = dict.fromkeys(mine, f"sweep:{as_of.isoformat()}")
+                moved += _move(unit, segment, causes, as_of)
+    later = [(partition, until) for partition in sorted(owned) if swept.get(partition, -1) < until]
+    if later:
+        connection.executemany(_SWEEP, later)
+    return moved
+
+
+def _seed(connection: apsw.Connection, segment: Segment, version: str, as_of: datetime) -> None:
+    condition = compile_rule(segment.rule, as_of, "everyone")
+    at = to_ms(as_of)
+    connection.execute(
+        _UNSEED.format(condition=condition.sql), (segment.name, *condition.parameters)
+    )
+    connection.execute(
+        _SEED.format(condition=condition.sql), (segment.name, at, *condition.parameters)
+    )
+    rule = _RULES.dump_json(segment.rule).decode()
+    connection.execute(_MAKE_LIVE, (segment.name, version, rule, at))
+
+
+def _drop(connection: apsw.Connection, name: str) -> None:
+    connection.execute(_EMPTY, (name,))
+    connection.execute(_FORGET, (name,))
+
+
+def _move(unit: SqliteUnit, segment: Live, causes: Mapping[str, str], as_of: datetime) -> int:
+    """Ask the rule of these supporters and act on every difference."""
+    condition = compile_rule(segment.rule, as_of, "given")
+    asked = json.dumps(list(causes))
+    moved = list(
+        unit.connection.execute(
+            _MOVED.format(condition=condition.sql), (segment.name, asked, *condition.parameters)
+        )
+    )
+    at = to_ms(as_of)
+    entered = [(segment.name, s, at) for s, _, enters in moved if enters]
+    left = [(segment.name, s) for s, _, enters in moved if not enters]
+    if entered:
+        unit.connection.executemany(_ENTER, entered)
+    if left:
+        unit.connection.executemany(_LEAVE, left)
+    for supporter_id, partition, enters in moved:
+        change = MembershipChanged(
+            segment=segment.name,
+            segment_version=segment.version,
+            supporter_id=supporter_id,
+            change="entered" if enters else "left",
+            cause=causes[supporter_id],
+            at=as_of,
+        )
+        unit.emit(partition, _record(change, partition))
+    return len(moved)
+
+
+def _record(change: MembershipChanged, partition: int) -> Record:
+    return encode(
+        change,
+        id=event_id(
+            "membership", change.segment, change.segment_version, change.supporter_id, change.cause
+        ),
+        source="segmenter",
+        subject=change.supporter_id,
+        time=change.at,
+        topic=MEMBERSHIPS,
+        partition=partition,
+        key=change.supporter_id,
+    )
+
+
+def _passed(connection: apsw.Connection, segment: Live, since: int, until: int) -> set[str]:
+    """Whose action crossed an edge of a window of the rule in the time since."""
+    return {
+        supporter_id
+        for window in segment.windows
+        for (supporter_id,) in connection.execute(
+            _WINDOW_PASSED,
+            (
+                window.action,
+                since - window.length_ms, until - window.length_ms,
+                since, until,
+            ),
+        )
+    }  # fmt: skip
+
+
+def _partitions(
+    connection: apsw.Connection, supporter_ids: Sequence[str]
+) -> Iterator[tuple[str, int]]:
+    yield from connection.execute(_PARTITIONS, (json.dumps(supporter_ids),))
+
+
+def _chunks(supporter_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(supporter_ids), _CHUNK):
+        yield supporter_ids[start : start + _CHUNK]

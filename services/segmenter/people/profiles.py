@@ -1,0 +1,244 @@
+"""What is known of a supporter, folded from statements and from what their mail brought.
+
+Each field keeps the newest statement about it with its time, so that statements may come in any
+order, and any number of times, and give the same profile. Pure: no store, no clock. What follows
+from a profile (may they be mailed, where do they live) is decided in `standing` and `portrait`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+from services.segmenter.people.statements import ConsentRecord, Statement, Subscription
+from shared.wire.supporters import AttributeValue
+
+
+class Stated(NamedTuple):
+    """A value and when it was stated, in milliseconds."""
+
+    at: int
+    value: AttributeValue
+
+
+class StatedArea(NamedTuple):
+    """An area's code (None: taken back), when it was given, and by which source."""
+
+    at: int
+    code: str | None
+    source: str
+
+
+class StatedSubscription(NamedTuple):
+    """Whether they want mail, and since when."""
+
+    at: int
+    value: Subscription
+
+
+class Bounce(NamedTuple):
+    """A hard bounce, and the key of the address that was theirs when we heard of it, if any."""
+
+    at: int
+    address_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything known of one supporter. Values that were taken back stay, as None, with the time.
+
+    `addresses`: each address key ever stated and the first time it was; `identities`: (source,
+    external id) and the first time; `joined`: the earliest statement and its source.
+    """
+
+    fields: Mapping[str, Stated] = field(default_factory=dict)
+    attributes: Mapping[str, Stated] = field(default_factory=dict)
+    tags: Mapping[str, Stated] = field(default_factory=dict)
+    areas: Mapping[str, StatedArea] = field(default_factory=dict)
+    identities: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    address_key: str | None = None
+    consent: ConsentRecord | None = None
+    subscription: StatedSubscription | None = None
+    complained_at: int | None = None
+    bounce: Bounce | None = None
+    joined: tuple[int, str] | None = None
+
+    def text(self, name: str) -> str | None:
+        """The current value of a field."""
+        stated = self.fields.get(name)
+        return None if stated is None or stated.value is None else str(stated.value)
+
+    @property
+    def unsubscribed_at(self) -> int | None:
+        if self.subscription is None or self.subscription.value == "subscribed":
+            return None
+        return self.subscription.at
+
+    @property
+    def bounced_at(self) -> int | None:
+        """When the address they have now bounced. A bounce of another one does not count."""
+        if self.bounce is None or self.address_key is None:
+            return None
+        if self.bounce.address_key not in (None, self.address_key):
+            return None
+        return self.bounce.at if self.bounce.at >= self.addresses[self.address_key] else None
+
+
+NOBODY_YET: Final = Profile()
+
+MailFact = Literal["unsubscribed", "complained", "bounced"]
+
+
+def fold(profile: Profile, statement: Statement) -> Profile:
+    """The profile with one more statement. Any order, any repetition: the same profile."""
+    at = statement.at
+    fields = _newest(profile.fields, {n: Stated(at, v) for n, v in statement.fields.items()})
+    addresses = profile.addresses
+    key = profile.address_key
+    if statement.address_key is not None:
+        addresses = _earliest(addresses, statement.address_key, at)
+    if fields is not profile.fields and fields.get("email") != profile.fields.get("email"):
+        key = statement.address_key
+    return replace(
+        profile,
+        fields=fields,
+        attributes=_newest(
+            profile.attributes, {n: Stated(at, v) for n, v in statement.attributes.items()}
+        ),
+        tags=_newest(profile.tags, {n: Stated(at, v) for n, v in statement.tags.items()}),
+        areas=_newest(
+            profile.areas,
+            {kind: StatedArea(at, c, statement.source) for kind, c in statement.areas.items()},
+        ),
+        identities=profile.identities
+        if statement.identity is None
+        else _earliest(profile.identities, statement.identity, at),
+        addresses=addresses,
+        address_key=key,
+        consent=_newer_consent(profile.consent, statement.consent),
+        subscription=_newer_subscription(profile.subscription, at, statement.subscription),
+        joined=_earlier(profile.joined, (at, statement.source)),
+    )
+
+
+def fold_mail_fact(profile: Profile, fact: MailFact, at: int) -> Profile:
+    """The profile after its mail brought an unsubscribe, a complaint or a hard bounce.
+
+    A bounce is of the address that is theirs when we hear of it; a complaint is never taken back.
+    """
+    match fact:
+        case "unsubscribed":
+            newer = _newer_subscription(profile.subscription, at, "unsubscribed")
+            return replace(profile, subscription=newer)
+        case "complained":
+            first = at if profile.complained_at is None else min(at, profile.complained_at)
+            return replace(profile, complained_at=first)
+        case "bounced":
+            if profile.bounce is not None and profile.bounce.at >= at:
+                return profile
+            return replace(profile, bounce=Bounce(at, profile.address_key))
+
+
+_T = TypeVar("_T", Stated, StatedArea)
+_K = TypeVar("_K", str, tuple[str, str])
+
+
+def _newest(known: Mapping[str, _T], stated: Mapping[str, _T]) -> Mapping[str, _T]:
+    """Newest per name; the very same mapping when nothing is newer."""
+    newer = {
+        name: entry
+        for name, entry in stated.items()
+        if (old := known.get(name)) is None or _wins(entry, old)
+    }
+    return {**known, **newer} if newer else known
+
+
+def _wins(entry: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
+    if entry[0] != old[0]:
+        return bool(entry[0] > old[0])
+    return _rank(entry) > _rank(old)
+
+
+def _rank(entry: tuple[Any, ...]) -> tuple[int, str]:
+    """Among statements of the same moment any fixed order will do, if "no" wins over "yes"."""
+    value = entry[1]
+    kind = 0 if value is None else 3 if value is False else 2 if value is True else 1
+    return kind, json.dumps(entry[1:])
+
+
+def _earliest(known: Mapping[_K, int], key: _K, at: int) -> Mapping[_K, int]:
+    return known if known.get(key, at + 1) <= at else {**known, key: at}
+
+
+def _earlier(known: tuple[int, str] | None, stated: tuple[int, str]) -> tuple[int, str]:
+    return stated if known is None else min(known, stated)
+
+
+def _newer_consent(known: ConsentRecord | None, new: ConsentRecord | None) -> ConsentRecord | None:
+    if known is None or new is None:
+        return known or new
+    return max(known, new, key=lambda record: (record.at, record.wording, record.source))
+
+
+def _newer_subscription(
+    known: StatedSubscription | None, at: int, value: Subscription | None
+) -> StatedSubscription | None:
+    """The newest wins; of the same moment, unsubscribed (the later word in the alphabet too)."""
+    if value is None:
+        return known
+    new = StatedSubscription(at, value)
+    return new if known is None else max(known, new)
+
+
+def to_memory(profile: Profile) -> str:
+    """The profile as the store keeps it."""
+    return json.dumps(
+        {
+            "fields": profile.fields,
+            "attributes": profile.attributes,
+            "tags": profile.tags,
+            "areas": profile.areas,
+            "identities": [[*key, at] for key, at in profile.identities.items()],
+            "addresses": profile.addresses,
+            "address_key": profile.address_key,
+            "consent": _list_of(profile.consent),
+            "subscription": profile.subscription,
+            "complained_at": profile.complained_at,
+            "bounce": profile.bounce,
+            "joined": profile.joined,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def from_memory(memory: str) -> Profile:
+    """The inverse of `to_memory`."""
+    read = json.loads(memory)
+    return Profile(
+        fields=_all(Stated, read["fields"]),
+        attributes=_all(Stated, read["attributes"]),
+        tags=_all(Stated, read["tags"]),
+        areas=_all(StatedArea, read["areas"]),
+        identities={(source, external): at for source, external, at in read["identities"]},
+        addresses=read["addresses"],
+        address_key=read["address_key"],
+        consent=None if read["consent"] is None else ConsentRecord(*read["consent"]),
+        subscription=None
+        if read["subscription"] is None
+        else StatedSubscription(*read["subscription"]),
+        complained_at=read["complained_at"],
+        bounce=None if read["bounce"] is None else Bounce(*read["bounce"]),
+        joined=None if read["joined"] is None else (read["joined"][0], read["joined"][1]),
+    )
+
+
+def _all(kind: type[_T], read: Mapping[str, Iterable[Any]]) -> dict[str, _T]:
+    return {name: kind._make(entry) for name, entry in read.items()}
+
+
+def _list_of(consent: ConsentRecord | None) -> list[Any] | None:
+    return None if consent is None else [consent.at, consent.wording, consent.source]
