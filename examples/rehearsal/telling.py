@@ -34,7 +34,8 @@ def books(console: Console, found: dict[str, Books]) -> None:
     for head in ("audience", *STATES, "delivered", "bounced"):
         table.add_column(head, justify="right")
     for send, one in found.items():
-        _line(table, send, one["frozen"], one["states"], _sum(one, "delivered"), _sum(one, "bounced"))
+        delivered, bounced = _sum(one, "delivered"), _sum(one, "bounced")
+        _line(table, send, one["frozen"], one["states"], delivered, bounced)
         for variant, part in sorted(one["by_variant"].items()):
             _line(
                 table, f"  {variant}", part["frozen"], part["states"],

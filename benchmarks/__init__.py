@@ -1,0 +1,1 @@
+"""Where the README's figures come from. Each prints one JSON line last."""
