@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Final, Literal, NamedTuple
 
+from shared.errors import NeverRetry
+
 Shape = Literal["text", "number", "yes_no"]
 
 LARGEST_INTEGER: Final = 2**63 - 1
@@ -21,7 +23,7 @@ class Shaped(NamedTuple):
     value: str | int | float
 
 
-class Unstorable(ValueError):
+class Unstorable(NeverRetry):
     """A value that cannot be kept; the text says why."""
 
 

@@ -7,6 +7,7 @@ up; until then they still count, so that nobody is free for a moment.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,6 +17,8 @@ from services.segmenter.people.withdrawals import EVERYTHING
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.log.record import Stored
+from shared.observability.logs import Journal
+from shared.store.sqlite import SqliteStore
 from shared.wire.cloudevents import decode
 from shared.wire.suppressions import Suppression
 
@@ -26,46 +29,68 @@ _SET: Final = """
         reason = excluded.reason, at = excluded.at, reading = excluded.reading"""
 _LIFT: Final = "delete from suppression where subject = ? and scope = ?"
 _FORGET: Final = "delete from suppression where reading < ?"
+_REASONS: Final = """
+    select subject, reason from suppression
+    where subject in (select value from json_each(?)) and scope in (select value from json_each(?))
+    order by scope desc"""
 _REASON: Final = "select reason from suppression where subject = ? and scope = ?"
 
 
-class SuppressionTable:
-    """Follows one reading of the topic. Calls stand inside the caller's transactions."""
+class Suppressions:
+    """One reading of the topic, from its beginning, into the store. Used by one thread."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        """Begins a reading: `apply` must now be given the topic from its beginning."""
-        self._connection = connection
-        ((self._reading,),) = connection.execute(_BEGIN)
+    def __init__(self, store: SqliteStore) -> None:
+        """Begins a reading: what is applied must now start with the topic's first record."""
+        self._store = store
+        self._journal = Journal("people.suppressions")
+        ((self._reading,),) = store.connection.execute(_BEGIN)
 
-    def apply(self, changes: Iterable[Stored]) -> list[str]:
-        """Apply records of the topic, oldest first of each key. Any repetition is harmless.
+    def apply(self, stored: Stored) -> None:
+        """Apply one record, in a transaction of its own."""
+        self.apply_all((stored,))
 
-        Returns a sentence for each record that cannot be read; its subject is suppressed all the
-        same, since a withdrawal must never be lost.
+    def apply_all(self, records: Iterable[Stored]) -> None:
+        """Apply records, oldest first of each key, in one transaction. Repetition is harmless.
+
+        A record that cannot be read suppresses its subject all the same, since a withdrawal must
+        never be lost.
         """
-        complaints = []
-        newest = {stored.key: stored for stored in changes if stored.key is not None}
-        rows, lifted = [], []
-        for key, stored in newest.items():
+        newest = {stored.key: stored for stored in records if stored.key is not None}
+        if not newest:
+            return
+        lifted, rows = [], []
+        for key, stored in sorted(newest.items()):
             subject, bar, scope = key.decode("utf-8", "replace").rpartition("|")
             if not bar:
                 subject, scope = scope, EVERYTHING
             if stored.value is None:
                 lifted.append((subject, scope))
-                continue
-            reason, at, complaint = _read(stored)
-            rows.append((subject, scope, reason, at, self._reading))
-            complaints += [complaint] if complaint else []
-        if lifted:
-            self._connection.executemany(_LIFT, sorted(lifted))
-        if rows:
-            self._connection.executemany(_SET, sorted(rows))
-        return complaints
+            else:
+                rows.append((subject, scope, *self._read(stored), self._reading))
+        with self._store.unit() as unit:
+            unit.connection.executemany(_LIFT, lifted)
+            unit.connection.executemany(_SET, rows)
 
     def caught_up(self) -> int:
         """The topic has been read to its end: forget what it does not hold; how many rows."""
-        self._connection.execute(_FORGET, (self._reading,))
-        return self._connection.changes()
+        with self._store.unit() as unit:
+            unit.connection.execute(_FORGET, (self._reading,))
+            return unit.connection.changes()
+
+    def _read(self, stored: Stored) -> tuple[str, int]:
+        """Reason and time."""
+        try:
+            data = decode(stored).data
+            if isinstance(data, Suppression):
+                return data.reason, to_ms(data.at)
+            reason = "not a suppression"
+        except NeverRetry as error:
+            reason = str(error)
+        self._journal.error(
+            "people.suppression_unreadable", partition=stored.partition, offset=stored.offset,
+            reason=reason,
+        )  # fmt: skip
+        return "unsubscribed", stored.timestamp_ms
 
 
 def reason_of(connection: apsw.Connection, subject: str, scope: str = EVERYTHING) -> str | None:
@@ -75,12 +100,9 @@ def reason_of(connection: apsw.Connection, subject: str, scope: str = EVERYTHING
     return None
 
 
-def _read(stored: Stored) -> tuple[str, int, str | None]:
-    try:
-        data = decode(stored).data
-    except NeverRetry as error:
-        return "unsubscribed", stored.timestamp_ms, str(error)
-    if not isinstance(data, Suppression):
-        where = f"{stored.topic}[{stored.partition}]@{stored.offset}"
-        return "unsubscribed", stored.timestamp_ms, f"{where}: not a suppression"
-    return data.reason, to_ms(data.at), None
+def reasons_of(
+    connection: apsw.Connection, subjects: Iterable[str], scopes: Iterable[str] = (EVERYTHING,)
+) -> dict[str, str]:
+    """Why each of the subjects is suppressed in one of the scopes; the others are absent."""
+    asked = (json.dumps(list(subjects)), json.dumps(list(scopes)))
+    return dict(connection.execute(_REASONS, asked))

@@ -1,0 +1,239 @@
+"""What other services may ask of people, as JSON objects over any reading connection.
+
+Answers are about this store alone; whoever asks several adds them up. Nothing is written, nothing
+is logged. Answers about one person carry their data: they are for people who may see it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import apsw
+
+from services.segmenter.people.audience import Counted, count, scopes
+from services.segmenter.people.explaining import explain
+from services.segmenter.people.identity import by_address, by_external
+from services.segmenter.people.profile_store import Kept, read_kept
+from services.segmenter.people.rules_sql import RuleUnusable
+from services.segmenter.people.standing import MEANING, standing_of
+from services.segmenter.people.statements import FIELDS
+from services.segmenter.people.suppressions import reasons_of
+from shared.clock import from_ms
+from shared.programme.definitions import Segment
+from shared.programme.rules import Rule
+
+JSON = dict[str, Any]
+
+NEWEST: Final = 50
+"""How many deliveries and actions a profile shows."""
+
+_PLACE: Final = "select place_status, latitude, longitude from supporter where supporter_id = ?"
+_ACTIONS: Final = """
+    select action, at, send_id from action where supporter_id = ? order by at desc limit ?"""
+_MEMBERSHIPS: Final = """
+    select l.segment, m.since from live_segment l
+    join membership m on m.segment = l.segment and m.supporter_id = ? order by l.segment"""
+_LIVE_SIZES: Final = """
+    select l.segment, l.version, (select count(*) from membership m where m.segment = l.segment)
+    from live_segment l"""
+
+
+def count_of(
+    connection: apsw.Connection,
+    rule: Rule,
+    as_of: datetime,
+    *,
+    topic: str | None = None,
+    send_id: str | None = None,
+) -> JSON:
+    """`matching`, `mailable`, `left_out` (reason to number), `unplaced`. Raises RuleUnusable."""
+    return _counted(count(connection, rule, as_of, topic=topic, send_id=send_id))
+
+
+def listing(
+    connection: apsw.Connection, segments: Iterable[Segment], as_of: datetime
+) -> list[JSON]:
+    """Each segment with its counts; `live` is the number of its members where it is live in this
+    version, else null. One that cannot be asked has `unusable`, a sentence, instead of counts.
+    """
+    sizes = {name: (version, size) for name, version, size in connection.execute(_LIVE_SIZES)}
+    listed = []
+    for segment in segments:
+        version = segment.version()
+        live_version, size = sizes.get(segment.name, (None, None))
+        entry: JSON = {
+            "segment": segment.name,
+            "version": version,
+            "description": segment.description,
+            "live": size if live_version == version else None,
+        }
+        try:
+            entry |= _counted(count(connection, segment.rule, as_of))
+        except RuleUnusable as error:
+            entry["unusable"] = str(error)
+        listed.append(entry)
+    return listed
+
+
+def known(connection: apsw.Connection, keys: Sequence[Mapping[str, str | None]]) -> list[JSON]:
+    """Who is meant by each key of an import, in the same order.
+
+    A key has `source` and `external_id`, or `address_key`, or all three; the external id counts
+    first. An answer has `supporter_id` (null: nobody yet), what is known to compare with
+    (`fields`, `attributes`, `tags`, `given_areas`), `standing`, `unsubscribed`, and `suppressed`:
+    why the address of the key is suppressed, or null.
+    """
+    external = {i for key in keys if (i := _external(key)) is not None}
+    addresses = {key["address_key"] for key in keys if key.get("address_key")}
+    by_id = by_external(connection, external)
+    by_key = by_address(connection, [address for address in addresses if address])
+    found = [_meant(key, by_id, by_key) for key in keys]
+    kept = read_kept(connection, {each for each in found if each is not None})
+    reasons = reasons_of(connection, [address for address in addresses if address])
+    return [
+        {
+            "supporter_id": supporter_id,
+            **_comparable(kept.get(supporter_id or "", Kept())),
+            "suppressed": reasons.get(key.get("address_key") or ""),
+        }
+        for key, supporter_id in zip(keys, found, strict=True)
+    ]
+
+
+def explanation(
+    connection: apsw.Connection,
+    rule: Rule,
+    supporter_id: str,
+    as_of: datetime,
+    *,
+    topic: str | None = None,
+    send_id: str | None = None,
+) -> JSON:
+    """`member`, the `tree` of the rule, and `mailable` with the `reasons` against it.
+
+    Raises RuleUnusable.
+    """
+    tree = explain(connection, rule, supporter_id, as_of)
+    reasons = left_out(connection, supporter_id, topic=topic, send_id=send_id)
+    return {
+        "supporter_id": supporter_id,
+        "known": bool(read_kept(connection, [supporter_id])),
+        "member": tree.holds,
+        "mailable": not reasons,
+        "reasons": reasons,
+        "tree": tree.as_json(),
+    }
+
+
+def left_out(
+    connection: apsw.Connection,
+    supporter_id: str,
+    *,
+    topic: str | None = None,
+    send_id: str | None = None,
+) -> list[JSON]:
+    """Every reason not to mail the supporter, each with a sentence; none when they may be."""
+    kept = read_kept(connection, [supporter_id]).get(supporter_id)
+    if kept is None:
+        return [{"reason": "unknown", "meaning": "Nobody is known by this id."}]
+    standing = standing_of(kept.profile)
+    reasons: list[JSON] = []
+    if standing != "mailable":
+        reasons.append({"reason": standing, "meaning": MEANING[standing]})
+    wanted = scopes(topic, send_id)
+    inbox = kept.profile.address_key
+    for subject, whose in ((supporter_id, "They are"), (inbox, "Their inbox is")):
+        suppressed = {} if subject is None else reasons_of(connection, [subject], wanted)
+        for reason in suppressed.values():
+            meaning = f"{whose} suppressed: {reason.replace('_', ' ')}."
+            reasons.append({"reason": "suppressed", "meaning": meaning})
+    return reasons
+
+
+def profile(connection: apsw.Connection, supporter_id: str) -> JSON | None:
+    """Everything known of one supporter; None when nothing is. Times are ISO 8601, UTC."""
+    kept = read_kept(connection, [supporter_id]).get(supporter_id)
+    if kept is None:
+        return None
+    known_as = kept.profile
+    ((place_status, latitude, longitude),) = connection.execute(_PLACE, (supporter_id,)).fetchall()
+    consent, joined = known_as.consent, known_as.joined
+    return {
+        "supporter_id": supporter_id,
+        **_comparable(kept),
+        "meaning": MEANING[standing_of(known_as)],
+        "reasons": left_out(connection, supporter_id),
+        "areas": {
+            kind: {"code": area.code, "given": area.given, "provenance": area.provenance}
+            for kind, area in sorted(kept.areas.items())
+        },
+        "place": {"status": place_status, "latitude": latitude, "longitude": longitude},
+        "consent": consent
+        and {"wording": consent.wording, "source": consent.source, "at": _iso(consent.at)},
+        "unsubscribed_at": _iso(known_as.unsubscribed_at),
+        "complained_at": _iso(known_as.complained_at),
+        "bounced_at": _iso(known_as.bounced_at),
+        "joined": joined and {"at": _iso(joined[0]), "source": joined[1]},
+        "identities": [
+            {"source": source, "external_id": external_id}
+            for source, external_id in sorted(known_as.identities)
+        ],
+        "actions": [
+            {"action": action, "at": _iso(at), "send_id": send_id}
+            for action, at, send_id in connection.execute(_ACTIONS, (supporter_id, NEWEST))
+        ],
+        "segments": [
+            {"segment": segment, "since": _iso(since)}
+            for segment, since in connection.execute(_MEMBERSHIPS, (supporter_id,))
+        ],
+    }
+
+
+def _counted(counted: Counted) -> JSON:
+    return {
+        "matching": counted.matching,
+        "mailable": counted.mailable,
+        "left_out": dict(counted.left_out),
+        "unplaced": counted.unplaced,
+    }
+
+
+def _external(key: Mapping[str, str | None]) -> tuple[str, str] | None:
+    source, external_id = key.get("source"), key.get("external_id")
+    return (source, external_id) if source and external_id else None
+
+
+def _meant(
+    key: Mapping[str, str | None],
+    by_id: Mapping[tuple[str, str], str],
+    by_key: Mapping[str, str],
+) -> str | None:
+    external = _external(key)
+    if external is not None and external in by_id:
+        return by_id[external]
+    return by_key.get(key.get("address_key") or "")
+
+
+def _comparable(kept: Kept) -> JSON:
+    shown = kept.profile
+    return {
+        "fields": {name: shown.text(name) for name in FIELDS},
+        "attributes": {
+            name: stated.value
+            for name, stated in shown.attributes.items()
+            if stated.value is not None
+        },
+        "tags": sorted(tag for tag, stated in shown.tags.items() if stated.value),
+        "given_areas": {
+            kind: stated.code for kind, stated in shown.areas.items() if stated.code is not None
+        },
+        "standing": standing_of(shown) if kept.known else None,
+        "unsubscribed": shown.unsubscribed_at is not None,
+    }
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else from_ms(ms).isoformat()
