@@ -50,7 +50,8 @@ class FrozenSets:
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Rows of (send, occurrence, supporter, partition, message, address key, variant,
-        edition, areas JSON, state, reason, frozen_ms)."""
+        edition, areas JSON, state, reason, frozen_ms).
+        """
         self._db.executemany(
             "insert into frozen(send_id, occurrence, supporter_id, partition, message_id,"
             " address_key, variant, edition, areas, state, reason, frozen_ms)"

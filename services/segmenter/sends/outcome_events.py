@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.ids import event_id
-from shared.log.topics import EVENTS, SUPPRESSIONS
 from shared.log.partitioner import partition_of
 from shared.log.record import Record
+from shared.log.topics import EVENTS, SUPPRESSIONS
 from shared.store.port import Unit
 from shared.wire.cloudevents import encode
 from shared.wire.events import Event, EventKind

@@ -67,9 +67,10 @@ class ProgrammeView:
     def planned(self, send_id: str) -> Planned | None:
         """The send as it was ordered, None while a definition has not arrived yet."""
         order = self.orders.get(send_id)
-        if order is None:
-            return None
-        send_body = self._body(order, "send", send_id)
+        return None if order is None else self._planned(order)
+
+    def _planned(self, order: SendOrder) -> Planned | None:
+        send_body = self._body(order, "send", order.send_id)
         if send_body is None:
             return None
         send = Send.model_validate(send_body)
@@ -83,6 +84,16 @@ class ProgrammeView:
             Segment.model_validate(segment),
             Areas.model_validate(areas) if areas else None,
         )
+
+    def draft(self, send_id: str) -> Planned | None:
+        """A send that nobody has ordered yet, with the newest of everything it names."""
+        known = self._definitions.get(("send", send_id))
+        if known is None:
+            return None
+        order = SendOrder(
+            send_id=send_id, definition_version=known.version, ordered_at=known.applied_at
+        )
+        return self._planned(order)
 
     def _body(self, order: SendOrder, kind: str, name: str) -> dict[str, object] | None:
         version = order.pinned.get(f"{kind}/{name}")

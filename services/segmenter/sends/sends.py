@@ -77,7 +77,8 @@ class Sends:
 
     def tick(self, now: datetime) -> None:
         """1. Freeze what is due. 2. Decide. 3. Take in who newly qualifies. 4. Release.
-        5. Close what was cancelled or is late before release. 6. Report progress."""
+        5. Close what was cancelled or is late before release. 6. Report progress.
+        """
         owned = sorted(self._store.owned())
         if not owned:
             return

@@ -1,5 +1,6 @@
 """Which variant an inbox gets: drawn by hash, so that a household sees one ask, and always the
-same one."""
+same one.
+"""
 
 from __future__ import annotations
 

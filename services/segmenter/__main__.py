@@ -1,0 +1,104 @@
+"""Wiring of the segmenter: what is connected to what, and in which order it starts and stops."""
+
+from __future__ import annotations
+
+import sys
+
+from services.segmenter.handler import Segmenter
+from services.segmenter.people.handler import People
+from services.segmenter.people.places.areas import Resolver
+from services.segmenter.people.places.coordinates import GridReader
+from services.segmenter.people.places.directory import Directory
+from services.segmenter.people.schema import PEOPLE_DDL
+from services.segmenter.people.suppressions import Suppressions
+from services.segmenter.questions import Questions
+from services.segmenter.sends.programme import ProgrammeView
+from services.segmenter.sends.schema import SENDS_DDL
+from services.segmenter.sends.sends import Sends
+from shared.clock import SystemClock
+from shared.log.opening import open_log
+from shared.log.record import Stored
+from shared.log.table import Table
+from shared.log.topics import CONTROL, EVENTS, PROGRAMME, SUPPORTERS, SUPPRESSIONS
+from shared.loop.loop import Loop
+from shared.loop.process import run_service
+from shared.loop.relay import Relay
+from shared.loop.work import StatefulWork
+from shared.observability.admin import AdminServer
+from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
+from shared.settings import Settings
+from shared.sqlite import open_database
+from shared.store.sqlite import SqliteStore
+
+GROUP = "segmenter"
+INPUTS = (SUPPORTERS, EVENTS, CONTROL)
+
+
+class SegmenterService:
+    """The wired service."""
+
+    def __init__(self, settings: Settings) -> None:
+        clock, metrics = SystemClock(), Metrics(GROUP)
+        fail_points = FailPoints(settings.fail_at)
+        self._log = open_log(settings)
+        path = settings.home / "segmenter" / "people.db"
+        store = SqliteStore(
+            path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="NORMAL", cache_mb=256
+        )
+        programme = ProgrammeView()
+        places = Resolver(
+            Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()
+        )
+        people = People(places, settings.identity_secret(), settings.partitions, clock)
+        sends = Sends(
+            store, programme, settings.partitions, settings.segmenter.wave_recipients,
+            self._log.end_offsets, fail_points, metrics,
+        )  # fmt: skip
+        handler = Segmenter(
+            store, people, sends, programme, clock, settings.segmenter.sweep_seconds
+        )
+        self._programme = Table(self._log.follow(PROGRAMME), programme.apply)
+        self._suppressions = Suppressions(store)
+        self._withdrawn: list[Stored] = []
+        self._withdrawals = Table(self._log.follow(SUPPRESSIONS), self._withdrawn.append)
+        member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
+        relay = Relay(GROUP, INPUTS, member, store, fail_points, metrics)
+        work = StatefulWork(GROUP, INPUTS, member, store, handler, relay, clock, fail_points)
+        self._loop = Loop(
+            GROUP, INPUTS, member, work, settings.loop, clock, metrics,
+            before_turn=self._refresh, rewind=work.rewind,
+        )  # fmt: skip
+        questions = Questions(
+            open_database(path, synchronous="NORMAL", cache_mb=64), programme, clock
+        )
+        self._admin = AdminServer(
+            "127.0.0.1", settings.segmenter.port, metrics,
+            healthy=self._loop.healthy, ready=self._loop.ready, questions=questions.routes(),
+        )  # fmt: skip
+
+    def run(self) -> None:
+        self._refresh()
+        self._suppressions.caught_up()
+        self._admin.start()
+        try:
+            self._loop.run()
+        finally:
+            self._admin.stop()
+            self._programme.close()
+            self._withdrawals.close()
+            self._log.close()
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def _refresh(self) -> None:
+        """Both tables to their ends; withdrawals of a turn in one transaction."""
+        self._programme.refresh()
+        if self._withdrawals.refresh():
+            self._suppressions.apply_all(self._withdrawn)
+            self._withdrawn.clear()
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(GROUP, SegmenterService))
