@@ -126,9 +126,7 @@ def _where(error: Exception, part: str) -> str:
     line = None
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        if "__jinja_template__" in trace.tb_frame.f_globals:
-            line = trace.tb_lineno
-        elif trace.tb_frame.f_code.co_filename == "<template>":
+        if "__jinja_template__" in trace.tb_frame.f_globals or trace.tb_frame.f_code.co_filename == "<template>":
             line = trace.tb_lineno
         trace = trace.tb_next
     said = str(error) or type(error).__name__

@@ -70,7 +70,7 @@ def test_quoted_printable_lines_are_short_and_end_in_crlf(text: str) -> None:
 
 
 @given(names)
-@example("Größe, «quoted» \"and\" (all)")
+@example('Größe, «quoted» "and" (all)')
 @example("=?utf-8?q?already_encoded?=")
 def test_a_subject_means_what_emailmessage_would_have_made_of_it(subject: str) -> None:
     subject = subject.strip()

@@ -8,6 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from services.renderer.templates import CompiledTemplate, TemplateFault
+from shared.programme.definitions import Disclaimer, Variant
+from shared.tokens import edition_hash, send_hash, verify
 from tests.unit.renderer.building import (
     KEY,
     SUPPORTER,
@@ -20,10 +24,6 @@ from tests.unit.renderer.building import (
     parsed,
     prepared,
 )
-
-from services.renderer.templates import CompiledTemplate, TemplateFault
-from shared.programme.definitions import Disclaimer, Variant
-from shared.tokens import edition_hash, send_hash, verify
 
 
 class Page(HTMLParser):

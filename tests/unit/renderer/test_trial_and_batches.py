@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.renderer.building import SIGNING, a_campaign, a_recipient, a_send, a_template
 
 from services.renderer.book import Book
 from services.renderer.handler import Renderer, split
@@ -20,6 +19,7 @@ from shared.programme.definitions import Areas, Definition, Disclaimer, kind_of
 from shared.wire import programme as wire
 from shared.wire.batches import AudienceBatch, MessageBatch, RenderedMessage
 from shared.wire.cloudevents import decode, encode
+from tests.unit.renderer.building import SIGNING, a_campaign, a_recipient, a_send, a_template
 
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 
