@@ -6,7 +6,6 @@ is logged. Answers about one person carry their data: they are for people who ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final

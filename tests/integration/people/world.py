@@ -1,0 +1,223 @@
+"""A store with people in it, driven the way the loop drives it: batches of decoded records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from services.segmenter.people.audience import Counted, Member, count, members
+from services.segmenter.people.folding import Places
+from services.segmenter.people.handler import People
+from services.segmenter.people.schema import PEOPLE_DDL
+from services.segmenter.people.suppressions import Suppressions
+from shared.clock import FixedClock
+from shared.ids import address_key
+from shared.log.embedded.schema import unpack_headers
+from shared.log.partitioner import partition_of
+from shared.log.record import Record, Stored
+from shared.log.topics import EVENTS, MEMBERSHIPS, SUPPORTERS, SUPPRESSIONS
+from shared.loop.delivery import Delivery
+from shared.programme.definitions import Segment
+from shared.programme.rules import AllOf, Rule
+from shared.store.sqlite import SqliteStore
+from shared.wire.cloudevents import Envelope, encode
+from shared.wire.events import Event
+from shared.wire.schema import WireModel
+from shared.wire.supporters import Consent, SupporterChanged
+from shared.wire.suppressions import Suppression, SuppressionReason
+
+PARTITIONS: Final = 4
+SECRET: Final = b"a secret of thirty-two bytes here"
+NOON: Final = datetime(2026, 5, 7, 12, 0, tzinfo=UTC)
+EVERYONE: Final = AllOf(parts=())
+CONSENT: Final = Consent(wording="Yes, mail me", source="web form", at=NOON)
+
+TABLES: Final = (
+    "supporter",
+    "profile",
+    "supporter_tag",
+    "supporter_area",
+    "supporter_attribute",
+    "identity",
+    "delivery",
+    "action",
+    "suppression",
+    "live_segment",
+    "membership",
+    "sweep",
+)
+
+
+def person(number: int) -> str:
+    """The id of the person of that number; ids sort as numbers do."""
+    return str(UUID(int=number))
+
+
+def at(minutes: float = 0, *, days: float = 0) -> datetime:
+    """So long after noon."""
+    return NOON + timedelta(minutes=minutes, days=days)
+
+
+def key(email: str) -> str:
+    return address_key(email, SECRET)
+
+
+def change(who: str, minutes: float = 0, **stated: Any) -> SupporterChanged:
+    """A change by an import, unless said otherwise."""
+    stated = {"stated_by": "import", "source": "crm", **stated}
+    return SupporterChanged(supporter_id=who, at=at(minutes), **stated)
+
+
+def event(kind: Any, who: str, minutes: float = 0, *, days: float = 0, **said: Any) -> Event:
+    return Event(kind=kind, supporter_id=who, at=at(minutes, days=days), **said)
+
+
+class World:
+    """People in a real store, with a clock that stands still."""
+
+    def __init__(self, path: Path, places: Places) -> None:
+        self.store = SqliteStore(path, PEOPLE_DDL, synchronous="NORMAL")
+        self.connection = self.store.connection
+        for partition in range(PARTITIONS):
+            self.store.take(partition)
+        self.clock = FixedClock(at(1_000))
+        self._places = places
+        self.people = People(places, SECRET, PARTITIONS, self.clock)
+        self.suppressions = Suppressions(self.store)
+        self._made = 0
+
+    def restart(self) -> None:
+        """Another process on the same store: nothing in memory but what the store holds."""
+        self.people = People(self._places, SECRET, PARTITIONS, self.clock)
+
+    def clear(self) -> None:
+        """Nobody was ever here."""
+        with self.store.unit() as unit:
+            for table in (*TABLES, "outbox"):
+                unit.connection.execute(f"delete from {table}")
+        self.restart()
+
+    def delivery(self, data: WireModel, name: str = "") -> Delivery:
+        """A record of `data` as the loop hands it over. The name is its id."""
+        self._made += 1
+        assert isinstance(data, SupporterChanged | Event)
+        topic = SUPPORTERS if isinstance(data, SupporterChanged) else EVENTS
+        partition = partition_of(data.supporter_id, PARTITIONS)
+        stored = Stored(topic, partition, self._made, None, b"", (), 0)
+        name = name or f"record-{self._made}"
+        return Delivery(stored, Envelope(name, data.ce_type, "test", "test", data.at, data))
+
+    def hear(self, *heard: WireModel | Delivery) -> Mapping[str, str]:
+        """One batch; what `handle` says changed."""
+        batch = [one if isinstance(one, Delivery) else self.delivery(one) for one in heard]
+        with self.store.unit() as unit:
+            return self.people.handle(unit, batch)
+
+    def use(self, **rules: Rule) -> None:
+        """Make these the live segments, now."""
+        segments = [Segment(name=name, rule=rule) for name, rule in rules.items()]
+        with self.store.unit() as unit:
+            self.people.use_segments(unit, segments, self.clock.now())
+
+    def sweep(self, owned: Sequence[int] = range(PARTITIONS)) -> int:
+        with self.store.unit() as unit:
+            return self.people.sweep(unit, self.clock.now(), frozenset(owned))
+
+    def suppress(
+        self, subject: str, scope: str = "everything", reason: SuppressionReason = "unsubscribed"
+    ) -> None:
+        """Somebody else says so on the topic."""
+        self.suppressions.apply(suppression(subject, scope, reason))
+
+    def hear_ourselves(self) -> None:
+        """What we said on the suppressions topic comes back by it."""
+        for record in self.said(SUPPRESSIONS):
+            self.suppressions.apply(
+                Stored(
+                    record.topic, record.partition, 0, record.key, record.value, record.headers, 0
+                )
+            )
+
+    def count(self, rule: Rule = EVERYONE, **scopes: str) -> Counted:
+        return count(self.connection, rule, self.clock.now(), **scopes)
+
+    def members(self, rule: Rule = EVERYONE, **scopes: str) -> list[Member]:
+        """Of all partitions, by id."""
+        found: list[Member] = []
+        for partition in range(PARTITIONS):
+            found += members(self.connection, rule, self.clock.now(), partition, **scopes)
+        return sorted(found, key=lambda member: member.supporter_id)
+
+    def mailable(self, rule: Rule = EVERYONE, **scopes: str) -> set[str]:
+        return {member.supporter_id for member in self.members(rule, **scopes)}
+
+    def said(self, topic: str) -> list[Record]:
+        """What waits in the outbox for a topic, in the order it was said."""
+        rows = self.connection.execute(
+            "select out_partition, key, value, headers, timestamp_ms from outbox"
+            " where topic = ? order by rowid",
+            (topic,),
+        )
+        return [
+            Record(topic, partition, name, value, unpack_headers(headers), timestamp_ms)
+            for partition, name, value, headers, timestamp_ms in rows
+        ]
+
+    def suppressed(self) -> dict[str, str | None]:
+        """Key to reason as said on the topic, the newest last; None: freed."""
+        return {
+            (record.key or b"").decode(): None
+            if record.value is None
+            else str(json.loads(record.value)["reason"])
+            for record in self.said(SUPPRESSIONS)
+        }
+
+    def moves(self) -> list[tuple[str, str, str, str]]:
+        """(segment, supporter, entered or left, cause) as emitted."""
+        told = [json.loads(record.value or b"") for record in self.said(MEMBERSHIPS)]
+        return [(t["segment"], t["supporter_id"], t["change"], t["cause"]) for t in told]
+
+    def belonging(self) -> dict[str, set[str]]:
+        """Live segment to its members."""
+        found: dict[str, set[str]] = {
+            str(name): set()
+            for (name,) in self.connection.execute("select segment from live_segment")
+        }
+        for segment, supporter_id in self.connection.execute(
+            "select segment, supporter_id from membership"
+        ):
+            found[str(segment)].add(str(supporter_id))
+        return found
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything in the people's tables, for comparing one history with another."""
+        return {
+            table: sorted(self.connection.execute(f"select * from {table}").fetchall(), key=repr)
+            for table in TABLES
+        }
+
+    def column(self, name: str, who: str, table: str = "profile") -> Any:
+        """One column of one person."""
+        rows: Iterator[Any] = self.connection.execute(
+            f"select {name} from {table} where supporter_id = ?", (who,)
+        )
+        return next(rows)[0]
+
+
+def suppression(subject: str, scope: str, reason: SuppressionReason) -> Stored:
+    data = Suppression(subject=subject, scope=scope, reason=reason, at=NOON)
+    record = encode(
+        data, id=f"s-{data.key}", source="test", subject=subject, time=NOON,
+        topic=SUPPRESSIONS, partition=partition_of(data.key, PARTITIONS), key=data.key,
+    )  # fmt: skip
+    return Stored(record.topic, record.partition, 0, record.key, record.value, record.headers, 0)
+
+
+def lifting(subject: str, scope: str) -> Stored:
+    whole = f"{subject}|{scope}"
+    partition = partition_of(whole, PARTITIONS)
+    return Stored(SUPPRESSIONS, partition, 0, whole.encode(), None, (), 0)

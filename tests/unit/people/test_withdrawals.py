@@ -1,0 +1,102 @@
+"""What a profile asks of the suppressions topic, and what it takes back."""
+
+from __future__ import annotations
+
+from services.segmenter.people.profiles import NOBODY_YET, Profile, fold, fold_mail_fact
+from services.segmenter.people.withdrawals import (
+    NOTHING_SAID,
+    Withdrawn,
+    freeing_record,
+    saying,
+    suppression_record,
+)
+from shared.ids import address_key
+from shared.log.partitioner import partition_of
+from tests.unit.people.stating import ADA, NOON, SECRET, consent, statement
+
+KEY = address_key("ada@example.org", SECRET)
+NEW_KEY = address_key("ada@example.com", SECRET)
+LATER = 10**13
+
+
+def ada() -> Profile:
+    return fold(NOBODY_YET, statement(1, profile={"email": "ada@example.org"}, consent=consent()))
+
+
+def said_of(profile: Profile, said: Withdrawn = NOTHING_SAID) -> set[tuple[str, str]]:
+    return {(s.subject, s.reason) for s in saying(ADA, profile, said).suppressions}
+
+
+def test_nothing_is_said_of_a_mailable_supporter() -> None:
+    assert saying(ADA, ada(), NOTHING_SAID).withdrawn == NOTHING_SAID
+
+
+def test_an_unsubscribe_suppresses_the_person_and_the_inbox_once() -> None:
+    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    assert said_of(gone) == {(ADA, "unsubscribed"), (KEY, "unsubscribed")}
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    assert said_of(fold_mail_fact(gone, "unsubscribed", LATER + 5), said) == set()
+
+
+def test_the_new_address_of_somebody_unsubscribed_is_suppressed_too() -> None:
+    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    moved = fold(gone, statement(9, profile={"email": "ada@example.com"}))
+    assert said_of(moved, said) == {(NEW_KEY, "unsubscribed")}
+
+
+def test_somebody_unsubscribed_without_an_address_is_suppressed_as_a_person() -> None:
+    assert said_of(fold_mail_fact(NOBODY_YET, "unsubscribed", LATER)) == {(ADA, "unsubscribed")}
+
+
+def test_a_bounce_suppresses_the_address_alone() -> None:
+    assert said_of(fold_mail_fact(ada(), "bounced", LATER)) == {(KEY, "hard_bounce")}
+
+
+def test_a_new_address_after_a_bounce_frees_nothing() -> None:
+    bounced = fold_mail_fact(ada(), "bounced", LATER)
+    said = saying(ADA, bounced, NOTHING_SAID).withdrawn
+    moved = saying(ADA, fold(bounced, statement(9, profile={"email": "ada@example.com"})), said)
+    assert (moved.suppressions, moved.freed, moved.withdrawn) == ([], [], NOTHING_SAID)
+
+
+def test_who_comes_back_is_freed_with_every_inbox_of_theirs() -> None:
+    gone = fold_mail_fact(ada(), "unsubscribed", NOON_MS)
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    back = fold(gone, statement(9, subscription="subscribed", stated_by="supporter"))
+    assert saying(ADA, back, said).freed == [ADA, KEY]
+    moved = fold(back, statement(10, profile={"email": "ada@example.com"}))
+    assert saying(ADA, moved, said).freed == [ADA, KEY, NEW_KEY]
+
+
+def test_who_comes_back_with_a_bounced_address_is_freed_but_the_address_is_not() -> None:
+    gone = fold_mail_fact(fold_mail_fact(ada(), "bounced", LATER), "unsubscribed", NOON_MS)
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    back = fold(gone, statement(9, subscription="subscribed", stated_by="supporter"))
+    assert saying(ADA, back, said).freed == [ADA]
+    assert said_of(back, said) == {(KEY, "hard_bounce")}
+
+
+def test_a_complaint_after_an_unsubscribe_says_the_harder_reason() -> None:
+    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    spam = fold_mail_fact(gone, "complained", LATER)
+    assert said_of(spam, said) == {(ADA, "complained"), (KEY, "complained")}
+
+
+def test_what_was_said_survives_the_store() -> None:
+    for withdrawn in (NOTHING_SAID, Withdrawn("unsubscribed", KEY, "unsubscribed")):
+        assert Withdrawn.from_text(withdrawn.to_text()) == withdrawn
+
+
+def test_a_suppression_and_its_tombstone_meet_under_one_key_in_one_partition() -> None:
+    (first, _) = saying(
+        ADA, fold_mail_fact(ada(), "unsubscribed", LATER), NOTHING_SAID
+    ).suppressions
+    record, tombstone = suppression_record(first, 24), freeing_record(ADA, 24, NOON)
+    assert record.key == tombstone.key == f"{ADA}|everything".encode()
+    assert record.partition == tombstone.partition == partition_of(f"{ADA}|everything", 24)
+    assert tombstone.value is None
+
+
+NOON_MS = int(NOON.timestamp() * 1000)
