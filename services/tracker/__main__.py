@@ -96,7 +96,8 @@ class Tracker:
         return self._spool.alive() and self._forwarder.alive() and self._following.alive()
 
     def _ready(self) -> bool:
-        return self._healthy() and self._following.ready() and not self._spool.broken
+        # A full disk does not make it unready: links still lead where they should.
+        return self._healthy() and self._following.ready()
 
 
 class Adoption:

@@ -93,10 +93,9 @@ def read_action(body: bytes, idempotency_key: str | None, reading: Reading) -> A
 def _fields(body: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(body, parse_constant=_no_constant)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character is no text
     except (ValueError, RecursionError):
-        raise Refused(
-            400, "not JSON", "the body", "send one JSON object in UTF-8, as docs/reference/api.md"
-        ) from None
+        raise Refused(400, "not JSON", "the body", "send one JSON object in UTF-8") from None
     if not isinstance(found, dict):
         _wrong("not a JSON object", "the body", 'send an object: {"action": "volunteered", ...}')
     for name in found:

@@ -68,7 +68,7 @@ def _health(
         return _answer(healthy(), "healthy", "a thread of the tracker has ended")
 
     async def say_ready(_: Request) -> Response:
-        return _answer(ready(), "ready", "not ready: reading the programme, or the disk refuses")
+        return _answer(ready(), "ready", "not ready: still reading the programme")
 
     return [
         Route("/metrics", say_metrics),

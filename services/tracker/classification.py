@@ -8,12 +8,14 @@ Agents that look like a browser and are none cannot be told here.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from shared.wire.events import AgentClass
 
 VERSION: Final = 1
 """Raised with every change of the rules; stands in each event as `agent_version`."""
+REMEMBERED: Final = 16_384
 
 _BODILESS: Final = frozenset({"HEAD", "OPTIONS"})
 """Methods of link checkers: no mail client and no browser shows anything from them."""
@@ -67,9 +69,14 @@ def classify(user_agent: str | None, method: str, *, click: bool = False) -> Age
     A prefetch loads pictures and follows no link, so with `click` the same words are the view
     inside an app (WebKit without a browser's name) or say nothing (the bare `Mozilla/5.0`).
     """
-    agent = (user_agent or "").strip()
     if method in _BODILESS:
         return "scanner"
+    return _class_of((user_agent or "").strip(), click)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _class_of(agent: str, click: bool) -> AgentClass:
+    """Remembered, because few agents bring nearly all hits and the patterns are long."""
     if _IMAGE_PROXY.search(agent):
         return "proxy"
     if _PREFETCH.fullmatch(agent):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from services.tracker import classification
 from services.tracker.raw_hits import ActionHit, Bearer, LinkHit, RawHit, SesHit, UnsubscribeHit
@@ -87,12 +87,12 @@ def action_event_id(hit: ActionHit) -> str:
 
 def has_address(text: str) -> bool:
     """Whether something that looks like a mail address stands in it."""
-    return _ADDRESS.search(text) is not None
+    return "@" in text and _ADDRESS.search(text) is not None
 
 
 def without_addresses(text: str) -> str:
     """A user agent less the mail addresses that some programs leave in it."""
-    return _ADDRESS.sub("(address)", text)
+    return _ADDRESS.sub("(address)", text) if "@" in text else text
 
 
 def _link_event(hit: LinkHit, hit_id: str, making: Making) -> Record:
@@ -106,26 +106,27 @@ def _link_event(hit: LinkHit, hit_id: str, making: Making) -> Record:
         agent_version=classification.VERSION,
         user_agent=_shown(hit.user_agent),
         method=hit.method,
+        **_mail(hit.bearer, making),
     )
-    return _event_record(_with_mailing(event, hit.bearer, making), event_id("hit", hit_id), making)
+    return _event_record(event, event_id("hit", hit_id), making)
 
 
 def _unsubscribed(hit: UnsubscribeHit, making: Making) -> Iterator[Record]:
     """One event a day and mail: a retry is the same one, a later change of mind is another."""
-    at = from_ms(hit.at_ms)
+    at, bearer = from_ms(hit.at_ms), hit.bearer
     event = Event(
         kind="unsubscribed",
-        supporter_id=hit.bearer.supporter_id,
+        supporter_id=bearer.supporter_id,
         at=at,
         reason="one-click" if hit.one_click else "page",
         user_agent=_shown(hit.user_agent),
         method="POST",
+        **_mail(bearer, making),
     )
-    bearer = hit.bearer
     identity = event_id(
         "unsubscribed", bearer.supporter_id, bearer.send_hash, bearer.occurrence, str(at.date())
     )
-    yield _event_record(_with_mailing(event, bearer, making), identity, making)
+    yield _event_record(event, identity, making)
     yield _suppression_record(
         Suppression(subject=bearer.supporter_id, scope=EVERYTHING, reason="unsubscribed", at=at),
         identity,
@@ -138,17 +139,17 @@ def _acted(hit: ActionHit, making: Making) -> Iterator[Record]:
     identity = action_event_id(hit)
     if hit.email is not None:
         yield _statement_record(hit, hit.email, at, identity, making)
+    bearer = hit.bearer
+    came_by = bearer.supporter_id if bearer is not None else None
     event = Event(
         kind="acted",
         supporter_id=hit.supporter_id,
         at=at,
         action=hit.action,
+        came_by=came_by if came_by != hit.supporter_id else None,
         properties=hit.properties,
+        **(_mail(bearer, making) if bearer is not None else {}),
     )
-    if hit.bearer is not None:
-        event = _with_mailing(event, hit.bearer, making)
-        if hit.bearer.supporter_id != hit.supporter_id:
-            event = event.model_copy(update={"came_by": hit.bearer.supporter_id})
     yield _event_record(event, identity, making)
 
 
@@ -165,20 +166,18 @@ def _ses(hit: SesHit, making: Making) -> Iterator[Record]:
         yield _suppression_record(suppression, found.event_id, making)
 
 
-def _with_mailing(event: Event, bearer: Bearer, making: Making) -> Event:
-    """The event with the mail it came by: the one the bearer of the token was sent."""
+def _mail(bearer: Bearer, making: Making) -> dict[str, Any]:
+    """The fields of an event that name the mail it came by: the one the bearer was sent."""
     mailing = making.mailing_of(bearer)
     if mailing is None:
-        return event.model_copy(update={"occurrence": bearer.occurrence})
-    return event.model_copy(
-        update={
-            "send_id": mailing.send_id,
-            "message_id": message_id(mailing.send_id, bearer.supporter_id, bearer.occurrence),
-            "occurrence": bearer.occurrence,
-            "variant": mailing.variant,
-            "edition": mailing.edition,
-        }
-    )
+        return {"occurrence": bearer.occurrence}
+    return {
+        "send_id": mailing.send_id,
+        "message_id": message_id(mailing.send_id, bearer.supporter_id, bearer.occurrence),
+        "occurrence": bearer.occurrence,
+        "variant": mailing.variant,
+        "edition": mailing.edition,
+    }
 
 
 def _event_record(event: Event, identity: str, making: Making) -> Record:

@@ -28,7 +28,7 @@ from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 
 GROUP: Final = "tracker"
-BATCH: Final = 1_000
+BATCH: Final = 500
 TRIM_BEHIND: Final = 10_000
 """While hits keep coming, forwarded rows are wiped only when this many have gathered."""
 IDLE_SECONDS: Final = 0.5

@@ -31,6 +31,11 @@ _NO_STORE: Final = {
 }
 _MOST_DIGITS: Final = 4
 
+# Made once: making a response costs as much as all the rest of answering a hit.
+_PIXEL: Final = Response(PIXEL, media_type="image/gif", headers=_NO_STORE)
+_NO_PIXEL: Final = Response(status_code=503, headers=_NO_STORE | {"Retry-After": "5"})
+_REDIRECT_HEADERS: Final = tuple(Response(status_code=302, headers=_NO_STORE).raw_headers)
+
 
 class Hits:
     """Answers `/o/` and `/c/`, and hands everything else to the next application."""
@@ -56,9 +61,7 @@ class Hits:
             return not_found_page()
         if scope["method"] not in ("GET", "HEAD"):
             return _wrong_method()
-        if not await self._keep(scope, "opened", bearer, None):
-            return Response(status_code=503, headers=_NO_STORE | {"Retry-After": "5"})
-        return Response(PIXEL, media_type="image/gif", headers=_NO_STORE)
+        return _PIXEL if await self._keep(scope, "opened", bearer, None) else _NO_PIXEL
 
     async def _click(self, scope: Scope, path: str) -> Response:
         token, _, digits = path[3:].partition("/")
@@ -76,8 +79,7 @@ class Hits:
             return not_found_page()
         # People get where they wanted to go, also when the click cannot be kept (it is counted).
         await self._keep(scope, "clicked", bearer, number)
-        location = with_token(address, token)
-        return Response(status_code=302, headers=_NO_STORE | {"Location": location})
+        return _redirect(with_token(address, token))
 
     async def _keep(self, scope: Scope, kind: str, bearer: Bearer, link: int | None) -> bool:
         now_ms = to_ms(self._intake.clock.now())
@@ -113,6 +115,12 @@ def _user_agent(scope: Scope) -> str | None:
         if name == b"user-agent":
             return shown_user_agent(value)
     return None
+
+
+def _redirect(address: str) -> Response:
+    response = Response(status_code=302)
+    response.raw_headers = [*_REDIRECT_HEADERS, (b"location", address.encode("ascii"))]
+    return response
 
 
 def _wrong_method() -> Response:

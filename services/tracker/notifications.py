@@ -112,7 +112,8 @@ class Notifications:
             self._intake.metrics.ses_events.labels("foreign").inc()
             return PlainTextResponse("not a mail of ours")
         now_ms = to_ms(self._intake.clock.now())
-        if not await self._intake.keep(SesHit(at_ms=now_ms, text=message.message), now_ms):
+        text = message.message.encode("utf-8", "replace").decode()
+        if not await self._intake.keep(SesHit(at_ms=now_ms, text=text), now_ms):
             return PlainTextResponse(
                 "not kept; please send it again", status_code=503, headers={"Retry-After": "5"}
             )

@@ -114,8 +114,8 @@ class Programme:
         campaign = self._versions.campaign(send)
         return {
             "area": self._area(send, bearer),
-            "send": send.model_dump(mode="json", include={"name", "deadline"}),
-            "campaign": campaign.model_dump(mode="json") if campaign is not None else {},
+            "send": {"name": send.name, "deadline": send.deadline},
+            "campaign": campaign.model_dump() if campaign is not None else {},
         }
 
     def _area(self, send: Send, bearer: Bearer) -> Mapping[str, Any]:

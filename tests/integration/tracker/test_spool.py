@@ -1,0 +1,159 @@
+"""The spool by itself: group commit, its bound, and what becomes of those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from services.tracker.raw_hits import LinkHit, unpack
+from services.tracker.spool import NotKept, Spool, SpoolReader
+from shared.observability.fail_points import FailPoints
+from tests.unit.tracker.building import bearer
+
+
+class Counting(FailPoints):
+    """Counts how often each point is reached."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.reached: list[str] = []
+        self.first = threading.Event()
+
+    def reach(self, point: str) -> None:
+        self.reached.append(point)
+        self.first.set()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tracker" / "spool.db"
+
+
+@contextmanager
+def disk_busy(path: Path) -> Iterator[None]:
+    """Nobody else can write to the spool meanwhile."""
+    connection = apsw.Connection(str(path))
+    connection.execute("begin immediate")
+    yield
+    connection.execute("rollback")
+    connection.close()
+
+
+def hit(number: int) -> LinkHit:
+    return LinkHit(kind="clicked", at_ms=number, bearer=bearer(), link=number, method="GET")
+
+
+def links(path: Path) -> list[int | None]:
+    reader = SpoolReader(path)
+    found = [unpack(row.value) for row in reader.read(0, 10_000)]
+    reader.close()
+    return [one.link for one in found if isinstance(one, LinkHit)]
+
+
+async def begin(spool: Spool, *numbers: int) -> list[asyncio.Task[None]]:
+    """Start keeping hits, in order."""
+    tasks = [asyncio.ensure_future(spool.keep(hit(n), n)) for n in numbers]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def until_first_commit_begins(points: Counting) -> None:
+    loop = asyncio.get_running_loop()
+    assert await loop.run_in_executor(None, points.first.wait, 10)
+
+
+def test_hits_that_come_in_during_a_commit_are_committed_together(path: Path) -> None:
+    points = Counting()
+    spool = Spool(path, points)
+
+    async def run() -> None:
+        with disk_busy(path):
+            first = await begin(spool, 0)
+            await until_first_commit_begins(points)
+            rest = await begin(spool, *range(1, 500))
+            assert not any(task.done() for task in first + rest)
+        await asyncio.gather(*first, *rest)
+
+    asyncio.run(run())
+    assert points.reached.count("tracker.spool.after_commit") == 2
+    assert links(path) == list(range(500))
+    spool.close()
+
+
+def test_beyond_the_bound_hits_are_refused_but_for_those_that_must_never_be(path: Path) -> None:
+    points = Counting()
+    spool = Spool(path, points, most_waiting=3)
+
+    async def run() -> None:
+        with disk_busy(path):
+            waiting = await begin(spool, 0)
+            await until_first_commit_begins(points)
+            waiting += await begin(spool, 1, 2, 3)
+            with pytest.raises(NotKept, match="3 hits wait"):
+                await spool.keep(hit(4), 4)
+            waiting.append(asyncio.ensure_future(spool.keep(hit(5), 5, always=True)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(run())
+    assert links(path) == [0, 1, 2, 3, 5]
+    spool.close()
+
+
+def test_a_client_that_goes_away_does_not_take_its_hit_along(path: Path) -> None:
+    points = Counting()
+    spool = Spool(path, points)
+
+    async def run() -> None:
+        with disk_busy(path):
+            gone, stays = await begin(spool, 0, 1)
+            gone.cancel()
+        await stays
+
+    asyncio.run(run())
+    assert links(path) == [0, 1]
+    spool.close()
+
+
+def test_closing_commits_what_waits_and_takes_nothing_more(path: Path) -> None:
+    spool = Spool(path, FailPoints(""))
+
+    async def run() -> None:
+        waiting = await begin(spool, 0, 1, 2)
+        await asyncio.get_running_loop().run_in_executor(None, spool.close)
+        await asyncio.gather(*waiting)
+        with pytest.raises(NotKept, match="stopping"):
+            await spool.keep(hit(3), 3)
+
+    asyncio.run(run())
+    assert links(path) == [0, 1, 2]
+
+
+def test_the_spool_keeps_its_id_and_offsets_go_on_after_rows_are_wiped(path: Path) -> None:
+    spool = Spool(path, FailPoints(""))
+
+    async def keep(number: int) -> None:
+        await spool.keep(hit(number), number)
+
+    for number in range(3):
+        asyncio.run(keep(number))
+    reader = SpoolReader(path)
+    spool_id = reader.spool_id
+    assert reader.trim(2) == 2
+    assert reader.ends() == (2, 3)
+    assert reader.trim(2) == 0
+    reader.close()
+    asyncio.run(keep(3))
+    again = SpoolReader(path)
+    assert again.spool_id == spool_id
+    assert [row.offset for row in again.read(0, 10)] == [2, 3]
+    again.renew_id()
+    assert again.spool_id != spool_id
+    again.close()
+    spool.close()
