@@ -43,8 +43,9 @@ class Segmenter:
         self._sends.tick(now)
 
     def assigned(self, partitions: frozenset[int]) -> None:
-        """A partition's people may have changed under another owner: look at segments anew."""
+        """A partition's people may have changed under another owner: look at all anew."""
         self._segments_seen = -1
+        self._sends.forget()
 
     def released(self, partitions: frozenset[int]) -> None:
         """Nothing is in flight between units."""

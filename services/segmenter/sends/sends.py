@@ -34,6 +34,7 @@ from shared.wire.programme import SendDecision
 
 PAGE = 500
 REPORT_MS = 1_000
+TICK_MS = 200
 
 
 class Sends:
@@ -53,6 +54,8 @@ class Sends:
         self._partitions, self._wave = partitions, wave_recipients
         self._barrier = Barrier(store, end_offsets)
         self._fail_points, self._metrics = fail_points, metrics
+        self._next_tick_ms = 0
+        self._drained: set[tuple[str, int]] = set()
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Books from events; reports from `control`; exclusions from actions."""
@@ -80,8 +83,9 @@ class Sends:
         5. Close what was cancelled or is late before release. 6. Report progress.
         """
         owned = sorted(self._store.owned())
-        if not owned:
+        if not owned or to_ms(now) < self._next_tick_ms:
             return
+        self._next_tick_ms = to_ms(now) + TICK_MS
         if not self._programme.halted:
             self._freeze_due(owned, now)
             self._decide(owned, now)
@@ -89,6 +93,10 @@ class Sends:
             self._release(owned, now)
         self._close_unreleased(owned, now)
         self._report(now)
+
+    def forget(self) -> None:
+        """Ownership has changed: what was seen of parts may not hold any more."""
+        self._drained.clear()
 
     def _freeze_due(self, owned: list[int], now: datetime) -> None:
         for send_id, order in list(self._programme.orders.items()):
@@ -119,7 +127,7 @@ class Sends:
 
     def _decide(self, owned: list[int], now: datetime) -> None:
         """For sends whose key is in an owned partition."""
-        for send_id, order in list(self._programme.orders.items()):
+        for send_id in list(self._programme.orders):
             home = partition_of(send_id, self._partitions)
             if home not in owned:
                 continue
@@ -180,6 +188,7 @@ class Sends:
         self, planned: Planned, partition: int, supporter_ids: Sequence[str], now: datetime
     ) -> None:
         send = planned.send
+        self._drained.discard((send.name, partition))
         with self._store.unit() as unit:
             unit.check(partition)
             found = list(
@@ -198,11 +207,19 @@ class Sends:
             if planned.order.paused or planned.order.cancelled:
                 continue
             for partition in owned:
-                sets = FrozenSets(self._store.connection)
-                room = self._wave - sets.outstanding(planned.send.name, 0, partition)
-                rows = sets.unreleased(planned.send.name, 0, partition, min(PAGE, room))
-                if room > 0 and rows:
-                    self._release_rows(planned, partition, rows, now)
+                if (planned.send.name, partition) not in self._drained:
+                    self._release_part(planned, partition, now)
+
+    def _release_part(self, planned: Planned, partition: int, now: datetime) -> None:
+        """The next page of a part, unless enough of it is out already."""
+        sets = FrozenSets(self._store.connection)
+        rows = sets.unreleased(planned.send.name, 0, partition, PAGE)
+        if not rows:
+            self._drained.add((planned.send.name, partition))
+            return
+        room = self._wave - sets.outstanding(planned.send.name, 0, partition)
+        if room > 0:
+            self._release_rows(planned, partition, rows[:room], now)
 
     def _release_rows(
         self, planned: Planned, partition: int, rows: Sequence[Frozen], now: datetime
