@@ -1,35 +1,73 @@
 """What an answer of SES means: a pure table over status, error code and message text.
 
-Sources: the SESv2 model of botocore for names and status codes; the Amazon SES developer guide,
-"Managing sending quotas" for what is dropped and what is queued.
+Sources: the SESv2 model of botocore for names and status codes; the Amazon SES API reference,
+"Common errors"; the Amazon SES developer guide, "Managing sending quotas".
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.sender.gateway import Answer
 
-DAILY = "daily message quota exceeded"
-HOLD_SECONDS = 60.0
+DAILY: Final = "daily message quota exceeded"
+HOLD_SECONDS: Final = 60.0
+WE_ASK_WRONGLY_SECONDS: Final = 10.0
+
+_THROTTLED: Final = frozenset({"TooManyRequests", "Throttling", "Throttled"})
+_ACCOUNT: Final = frozenset({"LimitExceeded", "SendingPaused", "AccountSuspended"})
+_SEND: Final = frozenset({"MailFromDomainNotVerified", "NotFound"})
+_MESSAGE: Final = frozenset(
+    {
+        "MessageRejected",
+        "BadRequest",
+        "InvalidParameterValue",
+        "ValidationError",
+        "RequestEntityTooLarge",
+    }
+)
+_AGAIN: Final = frozenset({"RequestTimeout", "RequestAborted"})
+_OUR_REQUESTS: Final = frozenset(
+    {
+        "AccessDenied",
+        "ExpiredToken",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "MissingAuthenticationToken",
+        "NotAuthorized",
+        "OptInRequired",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClient",
+    }
+)
+"""Credentials, signature, clock: every message would meet the same."""
 
 
 def read_refusal(status: int, code: str, message: str) -> Answer:
-    """The answer behind an error response of SES."""
+    """The answer behind an error response of SES.
+
+    Only what SES says about this very message ends it. A refusal nobody has foreseen holds the
+    send, for a person to look at, rather than fail a whole audience one by one.
+    """
     name = code.removesuffix("Exception")
     said = f"{name}: {message}".strip()
-    if status >= 500:
-        return Answer("in_doubt", f"SES answered {status}: {said}")
-    if DAILY in message.lower() or name == "LimitExceeded":
-        return Answer("hold_all", said, after_seconds=HOLD_SECONDS)
-    if status == 429 or name in {"TooManyRequests", "Throttling", "Throttled"}:
-        return Answer("throttled", said)
-    if name in {"SendingPaused", "AccountSuspended"}:
-        return Answer("hold_all", said, after_seconds=HOLD_SECONDS)
-    if name in {"MailFromDomainNotVerified", "NotFound"} or "not verified" in message.lower():
-        return Answer("hold_send", said)
-    if status == 403:
-        return Answer("hold_all", f"SES refuses our requests: {said}", after_seconds=10.0)
-    if name in {"MessageRejected", "BadRequest", "InvalidParameterValue", "ValidationError"}:
-        return Answer("failed", said)
-    if 400 <= status < 500:
-        return Answer("failed", said)
-    return Answer("in_doubt", f"SES answered {status}: {said}")
+    if not 400 <= status < 500:
+        answer = Answer("in_doubt", f"SES answered {status}: {said}")
+    elif DAILY in message.lower() or name in _ACCOUNT:
+        answer = Answer("hold_all", said, after_seconds=HOLD_SECONDS)
+    elif status == 429 or name in _THROTTLED:
+        answer = Answer("throttled", said)
+    elif status in {401, 403} or name in _OUR_REQUESTS:
+        said = f"SES refuses our requests: {said}"
+        answer = Answer("hold_all", said, after_seconds=WE_ASK_WRONGLY_SECONDS)
+    elif status == 408 or name in _AGAIN:
+        answer = Answer("retry", said)
+    elif name in _SEND or "not verified" in message.lower():
+        answer = Answer("hold_send", said)
+    elif status == 413 or name in _MESSAGE:
+        answer = Answer("failed", said)
+    else:
+        answer = Answer("hold_send", f"not foreseen: {status} {said}")
+    return answer

@@ -34,6 +34,7 @@ from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.settings import SenderSettings
 from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.wire.cloudevents import MAX_DECOMPRESSED
 
 IDLE_SECONDS = 0.05
 LINGER_SECONDS = 0.002
@@ -143,6 +144,7 @@ class Dispatcher:
     def turn(self, tables: SenderTables) -> None:
         """Write what came back and commit what starts next, in one unit; then start it."""
         returned = self._wait_for_returns()
+        looked_at = self._clock.boot_seconds()  # before the tables' ages are: frozen after is old
         free = self._settings.window - len(self._in_flight) + len(returned)
         granted = self._granted(tables, free)
         if not returned and not granted:
@@ -159,7 +161,6 @@ class Dispatcher:
                 self._in_flight[candidate.message_id] = candidate.partition
             self._condition.notify_all()
         self._pace = pacing.give_back(self._pace, granted - len(started))
-        looked_at = self._clock.boot_seconds()
         for candidate, mail in started:
             self._pool.submit(self._call, candidate, mail, looked_at)
         if granted and not started and not returned:
@@ -208,7 +209,8 @@ class Dispatcher:
             ledger = Ledger(unit.connection)
             for called in returned:
                 self._outcome(unit, ledger, called, now)
-            started = self._choose(unit, ledger, tables, granted, now) if granted else []
+            may_start = granted and not self._must_refresh  # a number may have come meanwhile
+            started = self._choose(unit, ledger, tables, granted, now) if may_start else []
             if returned:
                 self._fail_points.reach("sender.outcome.before_commit")
             if started:
@@ -320,12 +322,16 @@ class Dispatcher:
 
     def _call(self, candidate: Candidate, mail: OutgoingMail, looked_at: float) -> None:
         """In a pool thread: one call, unless the last look has become too old meanwhile."""
+
+        def still_fresh() -> bool:
+            return self._clock.boot_seconds() - looked_at <= self._settings.last_look_seconds
+
         began = time.monotonic()
-        if self._clock.boot_seconds() - looked_at > self._settings.last_look_seconds:
-            answer = Answer("not_called", "the last look became too old")
-        else:
-            answer = self._gateway.send(mail)
+        if still_fresh():
+            answer = self._gateway.send(mail, still_fresh)
             self._metrics.call_seconds.observe(time.monotonic() - began)
+        else:
+            answer = Answer("not_called", "the last look became too old")
         self._fail_points.reach("sender.called")
         self._returned.put(Called(candidate, answer, time.monotonic() - began))
 
@@ -355,7 +361,10 @@ class Dispatcher:
             content = ledger.content(batch_id)
             if content is None:
                 raise KeyError(f"the content of batch {batch_id} is gone though it has ready rows")
-            entries = json.loads(zstandard.ZstdDecompressor().decompress(content))["entries"]
+            body = zstandard.ZstdDecompressor().decompress(
+                content, max_output_size=MAX_DECOMPRESSED
+            )
+            entries = json.loads(body)["entries"]
             known = [entry.get("mail") or "" for entry in entries]
             self._contents[batch_id] = known
             if len(self._contents) > BATCHES_IN_MEMORY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -51,7 +52,11 @@ class Account:
 class MailGateway(Protocol):
     """Hands mail to SES. Thread-safe. Never raises for what SES or the network does."""
 
-    def send(self, mail: OutgoingMail) -> Answer: ...
+    def send(self, mail: OutgoingMail, still_fresh: Callable[[], bool]) -> Answer:
+        """One call. `still_fresh` is asked when the request is signed, directly before it is
+        written; when it says no, nothing is written and the verdict is `not_called`.
+        """
+        ...
 
     def account(self) -> Account | None:
         """None when SES cannot be asked right now."""

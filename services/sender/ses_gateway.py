@@ -6,6 +6,9 @@ SES has no idempotency token. What may be repeated is decided by the ledger, nev
 
 from __future__ import annotations
 
+import ssl
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import boto3
@@ -29,7 +32,9 @@ from shared.errors import Misconfigured
 if TYPE_CHECKING:
     from mypy_boto3_sesv2.client import SESV2Client
 
-NEVER_LEFT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
+
+class _NotFreshError(Exception):
+    """The last look became too old before the request was written."""
 
 
 class SesGateway:
@@ -53,16 +58,22 @@ class SesGateway:
             max_pool_connections=connections,
             tcp_keepalive=True,
             parameter_validation=False,
+            # Without a name of ours, an eighth of a call's CPU goes into describing this machine.
+            user_agent="doorstep",
         )
+        self._calling = threading.local()
         try:
             self._client: SESV2Client = boto3.client(
                 "sesv2", config=config, endpoint_url=endpoint or None
             )
         except (BotoCoreError, ValueError) as error:
             raise Misconfigured(f"SES: cannot make a client: {error}") from error
+        # After signing: a process that is frozen later than this thaws with an old signature.
+        self._client.meta.events.register("before-send.sesv2.SendEmail", self._look_once_more)
 
-    def send(self, mail: OutgoingMail) -> Answer:
+    def send(self, mail: OutgoingMail, still_fresh: Callable[[], bool]) -> Answer:
         """One call, one POST. What never left the house is `retry`; what may have is `in_doubt`."""
+        self._calling.still_fresh = still_fresh
         try:
             response = self._client.send_email(
                 FromEmailAddress=mail.sender,
@@ -71,19 +82,9 @@ class SesGateway:
                 ConfigurationSetName=mail.configuration_set,
                 EmailTags=[{"Name": name, "Value": value} for name, value in mail.tags.items()],
             )
-        except ClientError as error:
-            detail = error.response.get("Error", {})
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return read_refusal(status, detail.get("Code", ""), detail.get("Message", ""))
-        except NEVER_LEFT as error:
-            return Answer("retry", f"SES cannot be reached: {type(error).__name__}")
-        except (NoCredentialsError, PartialCredentialsError) as error:
-            return Answer("hold_all", f"no AWS credentials: {error}", after_seconds=10.0)
-        except ParamValidationError as error:
-            return Answer("failed", f"not a request SES knows: {error}")
         except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
-            return Answer("in_doubt", f"no answer: {type(error).__name__}")
-        return Answer("accepted", ses_message_id=response["MessageId"])
+            return _without_acceptance(error)
+        return Answer("accepted", ses_message_id=response.get("MessageId"))
 
     def account(self) -> Account | None:
         try:
@@ -100,3 +101,40 @@ class SesGateway:
 
     def close(self) -> None:
         self._client.close()
+
+    def _look_once_more(self, **_: object) -> None:
+        if not self._calling.still_fresh():
+            raise _NotFreshError
+
+
+def _without_acceptance(error: Exception) -> Answer:
+    """What it means that the call ended in this way."""
+    match error:
+        case ClientError():
+            detail = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            answer = read_refusal(status, detail.get("Code", ""), detail.get("Message", ""))
+        case _NotFreshError():
+            answer = Answer("not_called", "the last look became too old")
+        case EndpointConnectionError() | ConnectTimeoutError() | ProxyConnectionError():
+            answer = Answer("retry", f"SES cannot be reached: {type(error).__name__}")
+        case SSLError():
+            answer = _after_tls_trouble(error)
+        case NoCredentialsError() | PartialCredentialsError():
+            answer = Answer("hold_all", f"no AWS credentials: {error}", after_seconds=10.0)
+        case ParamValidationError():
+            answer = Answer("failed", f"not a request SES knows: {error}")
+        case _:
+            answer = Answer("in_doubt", f"no answer: {type(error).__name__}")
+    return answer
+
+
+def _after_tls_trouble(error: BaseException) -> Answer:
+    """A refused certificate: nothing left. Anything else may break after SES has read it all."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            said = f"SES's certificate is refused: {cause.verify_message}"
+            return Answer("hold_all", said, after_seconds=10.0)
+        cause = cause.__cause__ or cause.__context__
+    return Answer("in_doubt", "no answer: TLS broke")
