@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import zstandard
+
 from services.sender.dispatch import Dispatcher
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
+from shared.log.record import Stored
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
 from shared.store.sqlite import SqliteStore, SqliteUnit
@@ -24,6 +27,13 @@ FROM_SES = frozenset(
     {"ses_sent", "delivered", "bounced", "soft_bounced", "complained", "rejected", "delayed"}
 )
 """Every one of these proves that SES accepted the message."""
+
+
+def _content(stored: Stored) -> bytes:
+    """The value as the ledger keeps it: zstd, also where the log has it plain."""
+    value = stored.value or b""
+    plain = stored.header("content-encoding") != b"zstd"
+    return zstandard.compress(value, 1) if plain else value
 
 
 class Intake:
@@ -47,8 +57,7 @@ class Intake:
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
-                    content = delivery.stored.value or b""
-                    for final in ledger.take_in(batch, content, to_ms(now)):
+                    for final in ledger.take_in(batch, _content(delivery.stored), to_ms(now)):
                         tell(unit, final, now, self._metrics)
                 case Event(kind=kind) as event if kind in FROM_SES and event.message_id:
                     ledger.note_event(delivery.stored.partition, event.at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Literal
 
 import apsw
 
@@ -70,7 +71,7 @@ class Ledger:
         finals: list[Fact] = []
         open_rows = 0
         for number, entry in enumerate(batch.entries):
-            state, reason = ("ready", None) if entry.mail else ("failed", entry.refusal)
+            state, reason = _state_at_intake(entry)
             if not self._insert(entry, batch, number, state, reason, now_ms):
                 if self._known(entry.message_id):
                     continue
@@ -132,7 +133,8 @@ class Ledger:
 
     def accept(self, message_id: str, ses_message_id: str | None, now_ms: int) -> Fact | None:
         """SES has it, by its answer or by an event. None when that was known, or is no row of
-        ours. Lifts every state: what SES took was sent, whatever we believed."""
+        ours. Lifts every state: what SES took was sent, whatever we believed.
+        """
         self._db.execute(
             "update message set state = 'accepted', settled = 1, reason = null, updated_ms = ?,"
             " ses_message_id = coalesce(?, ses_message_id)"
@@ -146,13 +148,13 @@ class Ledger:
     ) -> Fact | None:
         """A final state other than accepted, if the row is still in `expected`.
 
-        A message that was attempted before and is in doubt can end only as unconfirmed.
+        A message that was attempted before and is still in doubt (not settled) can end only as
+        unconfirmed, whatever stopped or refused the second attempt.
         """
         self._db.execute(
             "update message set settled = 1, updated_ms = ?,"
-            " state = iif(state = 'ready' and attempt > 0 and settled = 0, 'unconfirmed', ?),"
-            " reason = iif(state = 'ready' and attempt > 0 and settled = 0,"
-            "  'not resent: ' || ?, ?)"
+            " state = iif(settled = 0, 'unconfirmed', ?),"
+            " reason = iif(settled = 0, 'not resent: ' || ?, ?)"
             " where message_id = ? and state = ?",
             (now_ms, state, reason, reason, message_id, expected),
         )
@@ -250,7 +252,7 @@ class Ledger:
         )
 
     def content(self, batch_id: str) -> bytes | None:
-        """The stored value of the messages batch."""
+        """The stored value of the messages batch: JSON, zstd."""
         for (content,) in self._db.execute(
             "select content from batch where batch_id = ?", (batch_id,)
         ):
@@ -346,3 +348,12 @@ class Ledger:
 
     def _rows(self, sql: str, values: Sequence[str | int]) -> Iterator[tuple[str]]:
         yield from self._db.execute(sql, values)
+
+
+def _state_at_intake(entry: RenderedMessage) -> tuple[EventKind | Literal["ready"], str | None]:
+    """(state, reason). What SES could not be given is refused here, by name."""
+    if not entry.mail:
+        return "failed", entry.refusal or "rendered to nothing"
+    if not entry.mail.isascii():
+        return "failed", "the rendered mail is not ASCII"
+    return "ready", None
