@@ -1,0 +1,130 @@
+"""The command line `doorstep`: which commands there are, and how an error reaches a person.
+
+An error is one sentence (what was wrong, where, what to do) and the exit code of
+`shared/errors.py`; nobody is shown a traceback unless they ask for one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from services.console import (
+    dead_letters,
+    events,
+    halting,
+    importing,
+    plan,
+    segments,
+    sends,
+    status,
+    up,
+    why,
+)
+from services.console.screen import Screen
+from services.console.surroundings import Surroundings
+from shared.errors import DoorstepError
+from shared.settings import PREFIX
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DoorstepError as error:
+            Screen().fail(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except (KeyboardInterrupt, typer.Abort):
+            Screen().note("Stopped.")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads on
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="doorstep",
+    help="Event-driven email programmes, neighbourhood by neighbourhood.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for made in (up.up, up.run, plan.plan, plan.apply, why.why, halting.halt, status.status):
+    app.command()(made)
+app.add_typer(importing.app, name="import")
+app.add_typer(segments.app, name="segment")
+app.add_typer(sends.app, name="send")
+app.add_typer(events.app, name="events")
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+@app.callback()
+def doorstep(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", help=f"Folder of stores and log ({PREFIX}HOME); works after a command, too."
+        ),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Say the version.")] = False,
+) -> None:
+    """Event-driven email programmes, neighbourhood by neighbourhood."""
+    if version:
+        Screen().say(_version())
+        raise typer.Exit
+    if context.obj is None:
+        context.obj = Surroundings(home=home)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of `doorstep`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app(args=home_first(sys.argv[1:] if arguments is None else arguments))
+    except Exception as error:
+        if os.environ.get(f"{PREFIX}LOG_LEVEL") == "debug":
+            raise
+        Screen().fail(
+            f"this is a fault of Doorstep, not yours: {type(error).__name__}: {error}\n"
+            f"Run it again with {PREFIX}LOG_LEVEL=debug to see where, and please report it."
+        )
+        sys.exit(1)
+
+
+def home_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--home` at the front, so that it may stand anywhere. Pure."""
+    found: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--home":
+            found = [word, *(value for value in [next(words, None)] if value is not None)]
+        elif word.startswith("--home="):
+            found = [word]
+        else:
+            rest.append(word)
+    return [*found, *rest]
+
+
+def _version() -> str:
+    try:
+        return f"doorstep {metadata.version('doorstep')}"
+    except metadata.PackageNotFoundError:
+        return "doorstep, from a checkout"

@@ -1,0 +1,119 @@
+"""`doorstep status`: everything at one glance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import typer
+from rich.text import Text
+
+from services.console.approving import JSON
+from services.console.asking import SERVICES, Glance, Health
+from services.console.programme_topic import ProgrammeTable, read_table
+from services.console.screen import Cell, Column, duration, moment, number
+from services.console.send_states import State, state_of
+from services.console.surroundings import here
+from shared.errors import RetryLater
+
+STYLES: Final[Mapping[Health, str]] = {
+    "ready": "green",
+    "starting": "yellow",
+    "stuck": "bold red",
+    "down": "bold red",
+}
+LOOK_AT: Final[tuple[State, ...]] = ("freezing", "held", "sending", "paused", "scheduled")
+
+
+def status(context: typer.Context, as_json: JSON = False) -> None:
+    """Services, lag, dead letters, sends under way. Exit code 75 when not all are ready."""
+    around = here(context)
+    with around.log() as log:
+        programme = read_table(log)
+    glances = [around.services.glance(service) for service in SERVICES]
+    now = around.now()
+    states = {
+        name: state_of(order, programme.decisions.get(name), now)
+        for name, order in sorted(programme.orders.items())
+    }
+    if as_json:
+        around.screen.json(_as_data(str(around.settings.home), glances, programme, states))
+    else:
+        around.screen.say(("Doorstep", "bold"), f" in {around.settings.home}")
+        around.screen.table(_COLUMNS, [row_of(glance) for glance in glances])
+        for line in programme_lines(programme, states):
+            around.screen.say(line)
+    if any(glance.health != "ready" for glance in glances):
+        raise typer.Exit(RetryLater.exit_code)
+
+
+_COLUMNS: Final = (
+    Column("service", wrap=False), Column("", wrap=False), Column("address", wrap=False),
+    Column("lag", number=True), Column("partitions", number=True),
+    Column("dead letters", number=True), Column(""),
+)  # fmt: skip
+
+
+def row_of(glance: Glance) -> list[Cell]:
+    """One service: how it is, how far behind, and what is special about it."""
+    metrics = glance.metrics
+    return [
+        glance.service,
+        Text(glance.health, STYLES[glance.health]),
+        glance.url,
+        _count(metrics, "doorstep_consumer_lag_records"),
+        _count(metrics, "doorstep_partitions_owned"),
+        _count(metrics, "doorstep_dead_letters_total"),
+        "; ".join(remarks(metrics)),
+    ]
+
+
+def remarks(metrics: Mapping[str, float]) -> list[str]:
+    """What somebody should know of a service, when there is something."""
+    found = []
+    for name, sentence in (
+        ("doorstep_ready_messages", "{} wait for dispatch"),
+        ("doorstep_unconfirmed_messages", "{} in doubt"),
+        ("doorstep_outbox_pending_records", "{} to publish"),
+        ("doorstep_partitions_blocked", "{} partitions wait for newer readers"),
+    ):
+        if count := round(metrics.get(name, 0)):
+            found.append(sentence.format(number(count)))
+    age = metrics.get("doorstep_spool_age_seconds", 0)
+    if age >= 1:
+        found.append(f"the oldest hit waits for {duration(age)}")
+    return found
+
+
+def programme_lines(programme: ProgrammeTable, states: Mapping[str, State]) -> list[Text]:
+    """The sends that matter now, and the halt."""
+    lines = []
+    if programme.halt is not None and programme.halted:
+        halt = programme.halt
+        why = f": {halt.reason}" if halt.reason else ""
+        said = f"Everything is halted by {halt.ordered_by} since {moment(halt.ordered_at)}{why}"
+        lines.append(Text(said, "bold red"))
+    for state in LOOK_AT:
+        names = [name for name, each in states.items() if each == state]
+        if names:
+            shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
+            lines.append(Text.assemble((f"{state}: ", "bold"), shown))
+    return lines or [Text("No send is under way.", "dim")]
+
+
+def _count(metrics: Mapping[str, float], name: str) -> int | None:
+    return round(metrics[name]) if name in metrics else None
+
+
+def _as_data(
+    home: str, glances: list[Glance], programme: ProgrammeTable, states: Mapping[str, State]
+) -> dict[str, Any]:
+    return {
+        "home": home,
+        "services": {
+            each.service: {"health": each.health, "url": each.url, "metrics": dict(each.metrics)}
+            for each in glances
+        },
+        "halt": programme.halt,
+        "sends": dict(states),
+    }
