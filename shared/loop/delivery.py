@@ -61,8 +61,8 @@ def dead_letter(stored: Stored, error: Exception, group: str, now: datetime) -> 
         error=type(error).__name__,
         reason=str(error)[:1_000],
         key=None if stored.key is None else stored.key.decode("utf-8", "replace"),
-        value=None if stored.value is None else base64.b64encode(stored.value),
-        headers=tuple((name, base64.b64encode(value)) for name, value in stored.headers),
+        value=None if stored.value is None else base64.b64encode(stored.value).decode(),
+        headers=tuple((name, base64.b64encode(value).decode()) for name, value in stored.headers),
         at=now,
     )
     return encode(

@@ -20,6 +20,6 @@ class DeadLetter(WireModel):
     error: str
     reason: str
     key: str | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    value: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     at: datetime

@@ -21,7 +21,8 @@ DefinitionKind = Literal["campaign", "areas", "segment", "template", "send"]
 
 class Definition(WireModel):
     """One version of one definition. `version` is a hash of the body: the same text, the same
-    version. `body` is the checked definition as JSON (see shared/programme)."""
+    version. `body` is the checked definition as JSON (see shared/programme).
+    """
 
     ce_type: ClassVar[str] = "programme.definition"
 
@@ -58,7 +59,8 @@ class SendOrder(WireModel):
 
 class HaltOrder(WireModel):
     """Stops every send within seconds. Lifting it releases nothing by itself: sends that were
-    under way stay paused until each is resumed (`resumed` lists those)."""
+    under way stay paused until each is resumed (`resumed` lists those).
+    """
 
     ce_type: ClassVar[str] = "programme.order.halt"
 

@@ -15,7 +15,8 @@ SuppressionReason = Literal["unsubscribed", "complained", "hard_bounce", "erased
 
 class Suppression(WireModel):
     """`subject` is an address key or a supporter id; `scope` is "everything", "topic:<name>" or
-    "send:<send_id>"."""
+    "send:<send_id>".
+    """
 
     ce_type: ClassVar[str] = "suppression"
 

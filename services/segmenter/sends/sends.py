@@ -56,6 +56,7 @@ class Sends:
         self._fail_points, self._metrics = fail_points, metrics
         self._next_tick_ms = 0
         self._drained: set[tuple[str, int]] = set()
+        self._begun: set[tuple[str, int]] = set()
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Books from events; reports from `control`; exclusions from actions."""
@@ -97,21 +98,25 @@ class Sends:
     def forget(self) -> None:
         """Ownership has changed: what was seen of parts may not hold any more."""
         self._drained.clear()
+        self._begun.clear()
 
     def _freeze_due(self, owned: list[int], now: datetime) -> None:
         for send_id, order in list(self._programme.orders.items()):
             due = order.due_at is not None and order.due_at <= now
-            if not due or order.cancelled or (send_id, 0) in self._programme.decisions:
+            made = self._programme.decisions.get((send_id, 0))
+            if not due or order.cancelled or (made is not None and made.state != "released"):
                 continue
             planned = self._programme.planned(send_id)
-            if planned is None:
+            if planned is None or (made is not None and planned.send.mode == "once"):
                 continue
             for partition in owned:
-                self._freeze_part(planned, partition, now)
+                if (send_id, partition) not in self._begun:
+                    self._freeze_part(planned, partition, now)
 
     def _freeze_part(self, planned: Planned, partition: int, now: datetime) -> None:
         send_id = planned.send.name
         if (send_id, 0) in FrozenSets(self._store.connection).parts(partition):
+            self._begun.add((send_id, partition))
             return
         if not self._barrier.passed(send_id, partition):
             return

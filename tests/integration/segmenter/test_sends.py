@@ -1,0 +1,165 @@
+"""Sends: guards, exclusions, cancelling, halting, and what is decided for the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from tests.integration.segmenter.town import ASK, DOERS, NOW, THANKS, TOWN, Town, supporter
+
+
+def finished(town: Town, send: str) -> bool:
+    made = town.decision(send)
+    return made is not None and made.state in {"finished", "cancelled", "empty"}
+
+
+def test_an_empty_audience_says_so_and_finishes(town: Town) -> None:
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: finished(town, "ask"), "the decision")
+    made = town.decision("ask")
+    assert made is not None
+    assert (made.state, made.reason) == ("empty", "nobody is in the audience")
+
+
+def test_a_size_that_moved_since_approval_is_held_until_it_is_approved(town: Town) -> None:
+    town.people(100)
+    town.apply(TOWN, ASK)
+    town.order(ASK, approved_count=10)
+    town.start()
+    town.until(lambda: town.decision("ask") is not None, "the decision")
+    made = town.decision("ask")
+    assert made is not None
+    assert made.state == "held"
+    assert "the audience is 100 now, 10 were approved" in made.reason
+    assert town.released() == []
+    town.order(ASK, approved_count=100)
+    town.until(lambda: len(town.released()) == 100, "the release")
+
+
+def test_who_was_written_before_the_due_time_is_in_and_who_came_later_is_not(town: Town) -> None:
+    town.people(30)
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 30, "the release")
+    town.people(5, first=100)
+    town.accept_all()
+    town.until(lambda: finished(town, "ask"), "the end")
+    assert len(town.released()) == 30
+
+
+def test_a_household_hears_one_variant_and_weights_are_kept(town: Town) -> None:
+    town.people(2, profile={"email": "both@example.org"})
+    town.people(300, first=10)
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 302, "the release")
+    people = town.released()
+    both = {one.variant for one in people if one.to == "both@example.org"}
+    assert len(both) == 1
+    shares = Counter(one.variant for one in people)
+    assert 0.6 < shares["b"] / len(people) < 0.9
+
+
+def test_who_acts_meanwhile_is_excluded_by_a_suppression_of_this_send(town: Town) -> None:
+    town.people(3)
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 3, "the release")
+    town.tell("acted", supporter(1), action="voted")
+
+    def excluded() -> set[str]:
+        return {(stored.key or b"").decode() for stored in town._all("suppressions")}
+
+    town.until(lambda: bool(excluded()), "the exclusion")
+    assert excluded() == {f"{supporter(1)}|send:ask"}
+
+
+def test_halt_releases_nothing_and_lifting_it_goes_on(town: Town) -> None:
+    town.people(10)
+    town.apply(TOWN, ASK)
+    town.halt(halted=True)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: town.ask("/ask/segments")["segments"] != [], "the segmenter to be at work")
+    assert town.decision("ask") is None
+    town.halt(halted=False)
+    town.until(lambda: len(town.released()) == 10, "the release")
+
+
+def test_a_paused_send_releases_nothing_and_a_cancelled_one_ends_each_person(town: Town) -> None:
+    town.people(10)
+    town.apply(TOWN, ASK)
+    town.order(ASK, paused=True)
+    town.start()
+    town.until(lambda: town.decision("ask") is not None, "the freeze")
+    assert town.released() == []
+    town.order(ASK, paused=True, cancelled=True)
+    town.until(lambda: finished(town, "ask"), "the end")
+    assert town.events("cancelled") == Counter({supporter(n): 1 for n in range(10)})
+    made = town.decision("ask")
+    assert made is not None
+    assert made.state == "cancelled"
+
+
+def test_a_deadline_that_passes_before_release_ends_each_person(town: Town) -> None:
+    late = ASK.model_copy(update={"deadline": datetime(2026, 5, 4, 10, tzinfo=UTC)})
+    town.people(6)
+    town.apply(TOWN, late)
+    town.order(late, paused=True)
+    town.start()
+    town.until(lambda: finished(town, "ask"), "the end")
+    assert town.released() == []
+    assert town.events("expired") == Counter({supporter(n): 1 for n in range(6)})
+
+
+def test_newly_qualifies_mails_who_enters_from_then_on_and_nobody_before(town: Town) -> None:
+    town.people(5)
+    town.tell("acted", supporter(0), action="volunteered")
+    town.apply(DOERS, THANKS)
+    town.start()
+    town.until(
+        lambda: town.ask("/ask/segments")["segments"][0]["members"] == 1, "the first volunteer"
+    )
+    town.order(THANKS, due_at=datetime.now(UTC))
+    town.until(lambda: town.decision("thanks") is not None, "the launch")
+    town.tell("acted", supporter(3), action="volunteered")
+    town.until(lambda: len(town.released()) == 1, "the thanks")
+    assert [one.supporter_id for one in town.released()] == [supporter(3)]
+    town.accept_all()
+    town.until(
+        lambda: town.ask("/ask/books", send="thanks")["states"] == {"accepted": 1}, "the books"
+    )
+    assert not finished(town, "thanks")
+
+
+def test_explain_says_who_is_outside_and_why(town: Town) -> None:
+    town.people(1)
+    town.people(1, first=1, tags_added=())
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 1, "the release")
+    inside = town.ask("/ask/explain", send="ask", supporter=supporter(0))
+    outside = town.ask("/ask/explain", send="ask", supporter=supporter(1))
+    assert inside["segment"]["holds"]
+    assert inside["frozen"]["state"] is None
+    assert not outside["segment"]["holds"]
+    assert outside["frozen"] is None
+    assert outside["segment"]["tree"][0]["fact"] == "does not carry the tag"
+
+
+def test_poison_about_a_supporter_is_a_dead_letter_and_the_rest_goes_on(town: Town) -> None:
+    town.people(2)
+    good = town._person(7, {})
+    town.log.append([type(good)("supporters", good.partition, b"k", b"junk", good.headers)])
+    town.people(2, first=10)
+    town.apply(TOWN, ASK)
+    town.order(ASK, due_at=NOW)
+    town.start()
+    town.until(lambda: len(town.released()) == 4, "the release")
+    assert len(town._all("dead-letters")) == 1
