@@ -85,7 +85,10 @@ def _combined(rule: AllOf | AnyOf | NoneOf, parts: Sequence[Explained]) -> bool:
 
 def _text(rule: Rule) -> str:
     """The node as a producer would write it, on one line."""
-    text = " ".join(print_rule(rule).split())
+    try:
+        text = " ".join(print_rule(rule).split())
+    except ValueError:  # it has no written form, such as `in` with nothing to be in
+        text = rule.model_dump_json()
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 4]} ..."
 
 
