@@ -93,11 +93,14 @@ class Demo:
     def kill_half_way(self) -> None:
         """SIGKILL for the sender when half of the ask is out."""
 
-        def half() -> bool:
-            books = self.stage.books("volunteer-ask")
-            return 0 < books["frozen"] <= 2 * books["states"].get("accepted", 0)
-
-        self.stage.until(half, PATIENCE, "half of the ask to be accepted")
+        self.stage.until(
+            lambda: bool(self.stage.books("volunteer-ask")["frozen"]), PATIENCE, "the freeze"
+        )
+        half = self.stage.books("volunteer-ask")["frozen"] // 2
+        self.stage.until(
+            lambda: self.stage.ledger("volunteer-ask").get("accepted", 0) >= half,
+            PATIENCE, "half of the ask to be accepted",
+        )  # fmt: skip
         sender = self.stage.process_of("services.sender")
         os.kill(sender, signal.SIGKILL)
         left = self.stage.books("volunteer-ask")["open"]
@@ -123,7 +126,7 @@ class Demo:
             still_open = any(one["open"] or one["in_doubt"] for one in books.values())
             return not still_open and now - since > QUIET_SECONDS
 
-        self.stage.until(quiet, PATIENCE, "every book to be closed")
+        self.stage.until(quiet, PATIENCE, "every book to be closed", every=1.0)
 
     def verdict(self) -> int:
         """Books, rates, movements, the auditor; 0 only if all of it balances."""

@@ -13,11 +13,11 @@ import asyncio
 import email
 import json
 import os
+import quopri
 import re
 import signal
 from collections import Counter
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,8 +49,9 @@ class Mail:
 
 def read_mail(path: Path) -> Mail:
     """Parse a mail file of the sandbox."""
-    message = email.message_from_bytes(path.read_bytes())
-    page = _html(message)
+    head, _, body = path.read_bytes().partition(b"\r\n\r\n")
+    message = email.message_from_bytes(head)
+    page = quopri.decodestring(body[body.rindex(b"Content-Type: text/html") :]).decode()
     pixel = PIXEL.search(page)
     unsubscribe = re.search(r"<(https?://[^>]+)>", message.get("List-Unsubscribe", ""))
     return Mail(
@@ -61,14 +62,6 @@ def read_mail(path: Path) -> Mail:
         links=tuple(dict.fromkeys(LINK.findall(page))),
         unsubscribe=unsubscribe and unsubscribe.group(1),
     )
-
-
-def _html(message: Message) -> str:
-    for part in message.walk():
-        if part.get_content_type() == "text/html":
-            body = part.get_payload(decode=True)
-            return body.decode("utf-8") if isinstance(body, bytes) else ""
-    return ""
 
 
 class Crowd:

@@ -100,6 +100,12 @@ class Stage:
         found: dict[str, Any] = answer.json()
         return found
 
+    def ledger(self, send: str) -> dict[str, int]:
+        """Messages of a send by state, as the sender tells them; cheaper than the books."""
+        address = f"http://127.0.0.1:{self.ports['sender']}/ask/books"
+        states: dict[str, int] = httpx.get(address, params={"send": send}).json()["states"]
+        return states
+
     def process_of(self, service: str) -> int:
         """The process id of a service of this stage, 0 while there is none."""
         listing = subprocess.run(
@@ -111,13 +117,15 @@ class Stage:
                 return int(pid)
         return 0
 
-    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+    def until(
+        self, condition: Callable[[], bool], seconds: float, what: str, every: float = 0.25
+    ) -> None:
         """Wait for a condition; ends the program with a word when it does not come."""
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
                 raise SystemExit(f"waited {seconds:.0f} s in vain for {what}; see {self.home}")
-            time.sleep(0.25)
+            time.sleep(every)
 
     def _ready(self) -> bool:
         if self._started[0].poll() is not None:

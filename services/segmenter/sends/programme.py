@@ -30,12 +30,14 @@ class ProgrammeView:
         self.decisions: dict[tuple[str, int], SendDecision] = {}
         self.halted = False
         self.segment_changes = 0
+        self._plans: dict[str, Planned | None] = {}
         self._definitions: dict[tuple[str, str], Definition] = {}
         self._versions: dict[tuple[str, str, str], Definition] = {}
         self._journal = Journal("segmenter.programme")
 
     def apply(self, stored: Stored) -> None:
         """One record; what cannot be read is said and left out."""
+        self._plans.clear()
         if stored.value is None:
             self._removed((stored.key or b"").decode("utf-8", "replace"))
             return
@@ -66,8 +68,10 @@ class ProgrammeView:
 
     def planned(self, send_id: str) -> Planned | None:
         """The send as it was ordered, None while a definition has not arrived yet."""
-        order = self.orders.get(send_id)
-        return None if order is None else self._planned(order)
+        if send_id not in self._plans:
+            order = self.orders.get(send_id)
+            self._plans[send_id] = None if order is None else self._planned(order)
+        return self._plans[send_id]
 
     def _planned(self, order: SendOrder) -> Planned | None:
         send_body = self._body(order, "send", order.send_id)
