@@ -16,7 +16,6 @@ import argparse
 import email.policy
 import json
 import os
-import sys
 import time
 from email.message import EmailMessage
 from pathlib import Path
@@ -153,7 +152,7 @@ def _pages(template: Any) -> tuple[Any, Any, Any]:
     assert isinstance(template, Template)
     sources = {**template.partials, "html": template.html, "text": template.text}
     pages = Environment(loader=DictLoader(sources), autoescape=True)
-    plain = Environment(loader=DictLoader(sources), autoescape=False)  # noqa: S701 - a text part
+    plain = Environment(loader=DictLoader(sources), autoescape=False)
     return plain.from_string(template.subject), pages.get_template("html"), plain.get_template("text")
 
 
@@ -164,4 +163,4 @@ def cpu_seconds(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -166,6 +166,8 @@ class Demo:
 
 
 def main() -> int:
+    # Being told to stop is as good as Ctrl-C: the stage is cleared in either case.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Stage(HOME, SETTINGS) as stage:
         return Demo(stage).run()
 

@@ -121,7 +121,8 @@ class Publisher(Protocol):
 
     def commit(self, outputs: Sequence[Record], cursor: str) -> None:
         """Append outputs and replace the cursor, together or not at all. Raises Fenced when
-        another publisher of the same name has taken over."""
+        another publisher of the same name has taken over.
+        """
         ...
 
     def close(self) -> None: ...
