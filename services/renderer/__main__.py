@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from services.renderer.book import Book
 from services.renderer.handler import Renderer
-from services.renderer.rendering import Preparer, Signing
+from services.renderer.preparing import Preparer
+from services.renderer.rendering import Signing
 from services.renderer.trial import trial
 from shared.clock import SystemClock
 from shared.errors import RetryLater
@@ -41,9 +42,7 @@ class RendererService:
         self._signing = Signing(settings.tracking_url, max(keys), keys[max(keys)])
         handler = Renderer(Preparer(self._book), self._signing, clock, metrics)
         member = self._log.join(GROUP, (AUDIENCE,), lease_seconds=settings.loop.lease_seconds)
-        work = StatelessWork(
-            GROUP, member, handler, clock, FailPoints(settings.fail_at), metrics
-        )
+        work = StatelessWork(GROUP, member, handler, clock, FailPoints(settings.fail_at), metrics)
         # One audience batch is hundreds of mails: a few at a time keep memory and commits small.
         loop_settings = settings.loop.model_copy(update={"max_records": 4})
         self._loop = Loop(

@@ -1,9 +1,9 @@
 """The disclaimer block that every mail must carry, by jurisdiction.
 
-uk: Elections Act 2022, Part 6: name and postal address of the promoter and of anyone on whose behalf
-it is published, as text in the material itself. us: "Paid for by" with the postal address (52 USC
-30120 for the words, 15 USC 7704 for the address). none: nothing is owed, for a recorded reason; the
-postal address stands all the same.
+uk: Elections Act 2022, Part 6: name and postal address of the promoter and of anyone on whose
+behalf it is published, as text in the material itself. us: "Paid for by" with the postal address
+(52 USC 30120 for the words, 15 USC 7704 for the address). none: nothing is owed, for a recorded
+reason; the postal address stands all the same.
 """
 
 from __future__ import annotations

@@ -1,24 +1,29 @@
-"""One recipient, one message: context, token, headers. Pure but for the caches it is given."""
+"""One recipient, one message: token, context, headers. Pure."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from markupsafe import Markup
+from markupsafe import escape
 
-from services.renderer.book import Book
-from services.renderer.disclaimers import disclaimer_html, disclaimer_text
-from services.renderer.mime import Envelope, HeaderFault, assemble, mailbox
-from services.renderer.templates import CompiledTemplate, TemplateFault
-from shared.programme.definitions import Campaign, Send, Variant
-from shared.tokens import Token, edition_hash, send_hash, sign
+from services.renderer.addresses import mailbox
+from services.renderer.headers import HeaderFault
+from services.renderer.mime import Envelope, assemble
+from services.renderer.preparing import Prepared
+from services.renderer.template_faults import TemplateFault
+from services.renderer.templates import Rendered
+from shared.tokens import Token, edition_hash, sign
 from shared.wire.batches import Recipient, RenderedMessage
 
-MOST_BYTES = 10 * 1024 * 1024
-VERSIONS_IN_MEMORY = 64
+MOST_BYTES: Final = 10 * 1024 * 1024
+"""SES slows down for larger ones; it takes 40 MB."""
+
+
+class NotMailable(Exception):
+    """This recipient's data cannot become a mail. Says why, and never repeats the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,67 +36,13 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """All of a message that does not depend on the recipient."""
+class Bodies:
+    """Both bodies of one mail, its subject, and the address that unsubscribes."""
 
-    send: Send
-    variant: Variant
-    variant_number: int
-    campaign: Campaign
-    template: CompiledTemplate
-    disclaimer: tuple[Markup, str]
-    common: Mapping[str, Any]
-    send_hash: bytes
-
-
-class Preparer:
-    """Prepares each (send, campaign, template, variant) once, and keeps the latest."""
-
-    def __init__(self, book: Book) -> None:
-        self._book = book
-        self._prepared: OrderedDict[tuple[str, ...], Prepared] = OrderedDict()
-
-    def prepared_for(self, recipient: Recipient) -> Prepared:
-        """Raises RetryLater while a definition has not arrived, TemplateFault when it is broken."""
-        key = (
-            recipient.send_id, recipient.send_version, recipient.campaign_version,
-            recipient.template_version, recipient.variant,
-        )  # fmt: skip
-        known = self._prepared.get(key)
-        if known is None:
-            known = self._prepare(recipient)
-            if recipient.template_version and recipient.campaign_version:
-                self._prepared[key] = known
-                if len(self._prepared) > VERSIONS_IN_MEMORY:
-                    self._prepared.popitem(last=False)
-        return known
-
-    def _prepare(self, recipient: Recipient) -> Prepared:
-        send = self._book.send(recipient.send_id, recipient.send_version)
-        campaign = self._book.campaign(recipient.campaign_version)
-        number = next(
-            (n for n, one in enumerate(send.variants) if one.name == recipient.variant), None
-        )
-        if number is None:
-            raise TemplateFault(f"send {send.name} has no variant {recipient.variant!r}")
-        variant = send.variants[number]
-        template = self._book.template(variant.template, recipient.template_version)
-        return prepare(send, number, campaign, CompiledTemplate(template))
-
-
-def prepare(send: Send, number: int, campaign: Campaign, template: CompiledTemplate) -> Prepared:
-    """What is the same for every recipient of a variant."""
-    fields = campaign.model_dump(exclude={"configuration_set", "disclaimer"})
-    return Prepared(
-        send=send,
-        variant=send.variants[number],
-        variant_number=number,
-        campaign=campaign,
-        template=template,
-        disclaimer=(disclaimer_html(campaign), disclaimer_text(campaign)),
-        common={"campaign": fields, "send": {"name": send.name, "deadline": send.deadline}},
-        send_hash=send_hash(send.name),
-    )
+    rendered: Rendered
+    unsubscribe_url: str
+    supporter: Mapping[str, Any]
+    area: Mapping[str, Any]
 
 
 def render(
@@ -102,60 +53,108 @@ def render(
     `date` is the Date header (RFC 5322); SES puts its own in its place.
     """
     try:
-        mail, sender = _mail(recipient, prepared, signing, date)
-    except (TemplateFault, HeaderFault) as error:
-        return _entry(recipient, refusal=str(error)[:500])
+        bodies = bodies_for(recipient, prepared, signing)
+        lacking = what_is_lacking(bodies, prepared)
+        if lacking:
+            raise NotMailable(f"template {prepared.template.name}: {lacking}")
+        sender = mailbox(
+            prepared.variant.from_name or prepared.campaign.from_name,
+            prepared.campaign.from_address,
+            "From",
+        )
+        envelope = _envelope(recipient, prepared, bodies, sender, date)
+        mail = assemble(envelope, bodies.rendered.text, bodies.rendered.html)
+    except (TemplateFault, HeaderFault, NotMailable) as error:
+        return refused(recipient, str(error))
     except UnicodeEncodeError:
-        return _entry(recipient, refusal="characters that cannot be mailed (lone surrogates)")
+        return refused(recipient, "characters that cannot be mailed (lone surrogates)")
     if len(mail) > MOST_BYTES:
-        return _entry(recipient, refusal=f"the mail has {len(mail)} bytes, {MOST_BYTES} at most")
-    return _entry(recipient, mail=mail, sender=sender)
+        return refused(recipient, f"the mail has {len(mail)} bytes, {MOST_BYTES} at most")
+    return _entry(recipient, mail=mail, sender=sender.replace("\r\n", ""))
 
 
-def _mail(
-    recipient: Recipient, prepared: Prepared, signing: Signing, date: str
-) -> tuple[str, str]:
-    send, campaign, variant = prepared.send, prepared.campaign, prepared.variant
-    token = sign(
-        Token(
-            recipient.supporter_id, prepared.send_hash, recipient.occurrence,
-            prepared.variant_number, edition_hash(recipient.edition),
-        ),
-        signing.key_id,
-        signing.key,
-    )  # fmt: skip
-    links = f"{signing.tracking_url}/c/{token}/"
-    unsubscribe = f"{signing.tracking_url}/u/{token}"
-    pixel = f"{signing.tracking_url}/o/{token}.gif" if recipient.pixel else ""
-    area = recipient.merge.get("area", {})
-    supporter = recipient.merge.get("supporter", {})
+def refused(recipient: Recipient, reason: str) -> RenderedMessage:
+    """The entry of a recipient who gets no mail; the ledger and `events` repeat the reason."""
+    return _entry(recipient, refusal=reason[:500])
+
+
+def bodies_for(recipient: Recipient, prepared: Prepared, signing: Signing) -> Bodies:
+    """What the template makes of this recipient. Raises TemplateFault or NotMailable."""
+    token = _token(recipient, prepared, signing)
+    supporter, area = _mapping(recipient, "supporter"), _mapping(recipient, "area")
+    unsubscribe_url = f"{signing.tracking_url}/u/{token}"
     rendered = prepared.template.render(
         {
             **prepared.common, "supporter": supporter, "area": area,
-            "unsubscribe_url": unsubscribe,
+            "unsubscribe_url": unsubscribe_url,
         },
-        variant.subject or None,
-        prepared.disclaimer,
-        lambda number: f"{links}{number}",
-        pixel,
+        subject=prepared.variant.subject,
+        disclaimer=prepared.disclaimer,
+        links=f"{signing.tracking_url}/c/{token}/",
+        pixel=f"{signing.tracking_url}/o/{token}.gif" if recipient.pixel else "",
     )  # fmt: skip
-    sender = mailbox(variant.from_name or campaign.from_name, campaign.from_address, "From")
-    reply_to = send.reply_to or area.get("reply_to") or campaign.reply_to
-    envelope = Envelope(
+    return Bodies(rendered, unsubscribe_url, supporter, area)
+
+
+def what_is_lacking(bodies: Bodies, prepared: Prepared) -> str:
+    """What no mail may go without (PECR regulation 23, Elections Act 2022 Part 6), or ""."""
+    rendered = bodies.rendered
+    html, text = prepared.disclaimer
+    wanted = {
+        "{{ unsubscribe_url }} in the HTML part": (escape(bodies.unsubscribe_url), rendered.html),
+        "{{ unsubscribe_url }} in the text part": (bodies.unsubscribe_url, rendered.text),
+        "{{ disclaimer }} in the HTML part": (html, rendered.html),
+        "{{ disclaimer }} in the text part": (text, rendered.text),
+    }
+    missing = [what for what, (words, part) in wanted.items() if words not in part]
+    return f"there is no {' and no '.join(missing)}" if missing else ""
+
+
+def _token(recipient: Recipient, prepared: Prepared, signing: Signing) -> str:
+    """One signature a mail: all its links, its pixel and its way out carry the same token."""
+    token = Token(
+        recipient.supporter_id,
+        prepared.send_hash,
+        recipient.occurrence,
+        prepared.variant_number,
+        edition_hash(recipient.edition),
+    )
+    try:
+        return sign(token, signing.key_id, signing.key)
+    except (ValueError, struct.error) as error:
+        raise NotMailable(
+            "supporter_id, occurrence or variant do not fit a tracking token"
+        ) from error
+
+
+def _mapping(recipient: Recipient, name: str) -> Mapping[str, Any]:
+    data = recipient.merge.get(name, {})
+    if not isinstance(data, Mapping):
+        raise NotMailable(f"the merge data called {name} are not fields with values")
+    return data
+
+
+def _envelope(
+    recipient: Recipient, prepared: Prepared, bodies: Bodies, sender: str, date: str
+) -> Envelope:
+    """The nearest Reply-To wins: the send's, the area's, the campaign's."""
+    send, campaign = prepared.send, prepared.campaign
+    reply_to = send.reply_to or bodies.area.get("reply_to") or campaign.reply_to
+    domain = campaign.from_address.rpartition("@")[2]
+    return Envelope(
         sender=sender,
-        to=mailbox(str(supporter.get("name") or ""), recipient.to, "To"),
+        to=mailbox(str(bodies.supporter.get("name") or ""), recipient.to, "To"),
         reply_to=mailbox("", str(reply_to), "Reply-To"),
-        subject=rendered.subject,
+        subject=bodies.rendered.subject,
         date=date,
         boundary=f"=_{recipient.message_id}",
         extra=(
-            ("List-Id", f"<{send.topic}.{campaign.name}.{campaign.from_address.partition('@')[2]}>"),
-            ("List-Unsubscribe", f"<{unsubscribe}>"),
+            ("List-Id", f"<{send.topic}.{campaign.name}.{domain}>"),
+            ("List-Unsubscribe", f"<{bodies.unsubscribe_url}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ("Feedback-ID", f"{send.name}:{send.topic}:doorstep:{campaign.name}"),
         ),
     )
-    return assemble(envelope, rendered.text, rendered.html), sender
 
 
 def _entry(

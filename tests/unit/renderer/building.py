@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import email
 import email.policy
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
-from services.renderer.rendering import Prepared, Signing, prepare, render
+from services.renderer.book import Book
+from services.renderer.preparing import Prepared, prepare
+from services.renderer.rendering import Signing, render
 from services.renderer.templates import CompiledTemplate
-from shared.programme.definitions import Campaign, Disclaimer, Send, Template, Variant
+from shared.log.record import Stored
+from shared.programme.definitions import (
+    Campaign,
+    Definition,
+    Disclaimer,
+    Send,
+    Template,
+    Variant,
+    kind_of,
+)
+from shared.programme.versions import to_wire
 from shared.wire.batches import Recipient, RenderedMessage
+from shared.wire.cloudevents import encode
 
+NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 KEY = b"k" * 32
 SIGNING = Signing("https://t.example.org", 3, KEY)
 DATE = "Mon, 04 May 2026 09:00:00 +0000"
@@ -19,10 +34,15 @@ SUPPORTER = "0b8f0a52-5d1c-8c0e-9d5c-3f0a3a5b6c7d"
 MESSAGE = "7a0d2f52-1111-5222-8333-444455556666"
 HTML = (
     "<html><body><p>Hello {{ supporter.first_name }}</p>"
-    '<a href="https://example.org/{{ area.slug }}?a=1&amp;b=2">one</a> <a href=\'https://two.example.org\'>two</a>'
+    "<a href=\"https://example.org/{{ area.slug }}?a=1&amp;b=2\">one</a> <a href='https://two.example.org'>two</a>"
     '<p><a href="{{ unsubscribe_url }}">no more</a></p>{{ disclaimer }}</body></html>'
 )
-TEXT = "Hello {{ supporter.first_name }}\nhttps://two.example.org\n{{ unsubscribe_url }}\n{{ disclaimer }}"
+TEXT = (
+    "Hello {{ supporter.first_name }}\nhttps://two.example.org\n"
+    "{{ unsubscribe_url }}\n{{ disclaimer }}"
+)
+OWED = "{{ unsubscribe_url }} {{ disclaimer }}"
+"""What no part may go without."""
 
 
 def a_campaign(**changes: Any) -> Campaign:
@@ -39,7 +59,12 @@ def a_campaign(**changes: Any) -> Campaign:
 
 
 def a_template(**changes: Any) -> Template:
-    values = {"name": "ask", "subject": "For {{ supporter.first_name }}", "html": HTML, "text": TEXT}
+    values = {
+        "name": "ask",
+        "subject": "For {{ supporter.first_name }}",
+        "html": HTML,
+        "text": TEXT,
+    }
     return Template(**(values | changes))
 
 
@@ -88,3 +113,32 @@ def body(message: EmailMessage, subtype: str) -> str:
     content = part.get_content()
     assert isinstance(content, str)
     return content
+
+
+def a_book(*definitions: Definition) -> Book:
+    """A book to which these were applied, one after the other."""
+    book = Book()
+    for definition in definitions:
+        apply(book, definition)
+    return book
+
+
+def apply(book: Book, definition: Definition) -> None:
+    """As the console does: once under the key of the version, once under that of the newest."""
+    key = f"definition/{kind_of(definition)}/{definition.name}"
+    for each in (f"{key}@{definition.version()}", key):
+        record = encode(
+            to_wire(definition, NOW), id="1", source="t", subject="s", time=NOW,
+            topic="programme", partition=0, key=each,
+        )  # fmt: skip
+        book.apply(Stored("programme", 0, 0, record.key, record.value, record.headers, 0))
+
+
+def pinned(recipient: Recipient, send: Send, campaign: Campaign, template: Template) -> Recipient:
+    """The recipient with the versions that were approved."""
+    return recipient.model_copy(
+        update={
+            "send_version": send.version(), "campaign_version": campaign.version(),
+            "template_version": template.version(),
+        }
+    )  # fmt: skip

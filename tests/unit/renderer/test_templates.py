@@ -1,0 +1,173 @@
+"""Templates compiled once: faults in plain words, the sandbox, the pixel and the preheader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from markupsafe import Markup
+
+from services.renderer.template_faults import TemplateFault
+from services.renderer.templates import MOST_CHARACTERS, CompiledTemplate, Rendered
+from tests.unit.renderer.building import OWED, a_template
+
+BASE = '<html><body class="x"><h1>{% block top %}base{% endblock %}</h1>' + OWED
+CHILD = '{% extends "base.html.j2" %}{% block top %}{{ super() }} and child{% endblock %}'
+
+
+def rendered(pixel: str = "https://t.example.org/o/x.gif", **changes: Any) -> Rendered:
+    context = {
+        "supporter": {"first_name": "Ada", "attributes": {"items": "cake"}}, "area": {"slug": "s"},
+        "send": {"name": "ask"}, "campaign": {"name": "c"}, "unsubscribe_url": "https://t/u/x",
+    }  # fmt: skip
+    return CompiledTemplate(a_template(**changes)).render(
+        context, subject="", disclaimer=(Markup("A &amp; B"), "A & B"),
+        links="https://t.example.org/c/x/", pixel=pixel,
+    )  # fmt: skip
+
+
+def fault(**changes: Any) -> str:
+    with pytest.raises(TemplateFault) as caught:
+        rendered(**changes)
+    return str(caught.value)
+
+
+def test_a_missing_field_is_named_with_template_source_and_line() -> None:
+    assert fault(html="<p>\n{{ supporter.shoe_size }}</p>") == (
+        "template ask: mail.html.j2, line 2: there is no field 'shoe_size'; "
+        "give it a default if it may be missing"
+    )
+    assert fault(text="\n\n{{ area.venue }}").startswith(
+        "template ask: mail.txt.j2, line 3: there is no field 'venue'"
+    )
+    assert fault(subject="{{ area.venue }}").startswith(
+        "template ask: subject, line 1: there is no field 'venue'"
+    )
+    assert fault(html="{{ nonsense }}").endswith("line 1: nothing is called 'nonsense'")
+
+
+def test_a_fault_inside_of_a_partial_names_the_partial() -> None:
+    partials = {
+        "base.html.j2": f"{OWED}{{% include 'footer.html' %}}",
+        "footer.html": "\n{{ area.x }}",
+    }
+    said = fault(html="{% extends 'base.html.j2' %}\n\n\n", partials=partials)
+    assert said.startswith("template ask: footer.html, line 2: there is no field 'x'")
+
+
+def test_a_fault_never_repeats_a_value() -> None:
+    for expression in ("supporter.first_name + 1", "supporter.first_name|round", "1 // area.slug"):
+        said = fault(html=f"{{{{ {expression} }}}}")
+        assert "an expression does not fit its data" in said
+        assert "Ada" not in said
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("<p>\n{% if %}</p>", "mail.html.j2, line 2"),
+        ("{% include 'gone' %}", "gone"),
+        ("\n{{ x|nofilter }}", "mail.html.j2, line 2: No filter named 'nofilter'"),
+    ],
+)
+def test_a_broken_template_says_where(source: str, said: str) -> None:
+    assert said in fault(html=source)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "''.__class__.__mro__",
+        "supporter.update({'a': 1})",
+        "supporter.attributes.clear()",
+        "supporter.__init__.__globals__",
+        "area['__class__']",
+        "tracked.__class__",
+        "disclaimer.__class__",
+        "cycler.__init__.__globals__",
+        "self.__init__.__globals__",
+        "'%s'.__mod__.__self__.__class__",
+        "'{0.__class__}'.format(area)",
+        "range(10**9)",
+    ],
+)
+def test_the_sandbox_lets_nothing_out_and_nothing_in(attack: str) -> None:
+    said = fault(html=f"{OWED}{{{{ {attack} }}}}")
+    assert said.startswith("template ask: mail.html.j2, line 1: ")
+
+
+def test_a_field_comes_before_a_method_of_the_same_name() -> None:
+    assert "cake" in rendered(html="{{ supporter.attributes.items }}").html
+
+
+def test_values_are_escaped_in_html_and_not_in_text() -> None:
+    source = "{{ area.slug ~ '<&>' }} {{ disclaimer }}"
+    made = rendered(html=source, text=source)
+    assert "s&lt;&amp;&gt; A &amp; B" in made.html
+    assert made.text == "s<&> A & B"
+
+
+def test_links_are_numbered_the_same_in_partials_loops_and_text() -> None:
+    made = rendered(
+        html="{% for n in range(2) %}<a href='https://a.example'>{{ n }}</a>{% endfor %}"
+        "{% include 'p.html' %}",
+        text="https://b.example and https://a.example.",
+        partials={"p.html": "<a href='https://b.example'>b</a>"},
+    )
+    assert made.html.count('"https://t.example.org/c/x/0"') == 2
+    assert made.html.count('"https://t.example.org/c/x/1"') == 1
+    assert made.text == "https://t.example.org/c/x/1 and https://t.example.org/c/x/0."
+
+
+@pytest.mark.parametrize(
+    ("html", "partials"),
+    [
+        ("<body><p>x</p></BODY >", {}),
+        ("<p>x</p>", {}),
+        (CHILD, {"base.html.j2": BASE}),
+        (CHILD, {"base.html.j2": BASE + "</body></html>"}),
+        ("{% extends 'mid' %}", {"mid": CHILD, "base.html.j2": BASE}),
+    ],
+)
+def test_the_pixel_is_there_once_whatever_the_page_is_made_of(
+    html: str, partials: dict[str, str]
+) -> None:
+    made = rendered(html=html, partials=partials)
+    assert made.html.count('<img src="https://t.example.org/o/x.gif"') == 1
+    assert "</body" not in made.html.lower().partition("<img")[0]
+    assert "<img" not in made.text
+    assert "<img" not in rendered(html=html, partials=partials, pixel="").html
+
+
+def test_the_preheader_is_hidden_at_the_top_when_no_source_places_it() -> None:
+    preheader = "Read me, {{ supporter.first_name }} <3"
+    made = rendered(html=CHILD, partials={"base.html.j2": BASE}, preheader=preheader)
+    body, _, rest = made.html.partition('<body class="x">')
+    assert body == "<html>"
+    assert rest.startswith('<div style="display:none;')
+    assert rest.partition("</div>")[0].endswith("Read me, Ada &lt;3")
+
+
+def test_the_preheader_stands_where_a_source_places_it_and_nowhere_else() -> None:
+    html = "<body><i>{{ preheader }}</i></body>"
+    assert rendered(html=html, preheader="Read me").html.count("Read me") == 1
+    html = "<body>{% if preheader %}<i>{{ preheader }}</i>{% endif %}</body>"
+    assert rendered(html=html, preheader="Read me").html.count("Read me") == 1
+    assert "display:none" not in rendered(html="<body></body>").html
+
+
+def test_output_without_end_is_stopped() -> None:
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}abc{% endfor %}{% endfor %}"
+    assert f"it makes more than {MOST_CHARACTERS} characters" in fault(text=loop)
+
+
+def test_long_output_with_gaps_is_whole() -> None:
+    source = "{% for a in range(30000) %}{{ '' }}{% endfor %}end {{ '<' }}"
+    made = rendered(html=source, text=source, pixel="")
+    assert made.html == "end &lt;"
+    assert made.text == "end <"
+
+
+def test_links_may_not_carry_the_supporter() -> None:
+    with pytest.raises(TemplateFault, match="data about the supporter"):
+        CompiledTemplate(a_template(html='<a href="https://x.example/{{ supporter.name }}">x</a>'))
