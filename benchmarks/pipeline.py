@@ -1,9 +1,9 @@
 """The whole pipeline against the stock way, over the same people.
 
-Ours: `doorstep up` with sandbox, from the launch of the volunteer ask until the last message has a
-final state: frozen, released, rendered, in the ledger, called, outcomes back in the books, every hop
-durable. Reference: one loop of stock Jinja2, `EmailMessage` and boto3 with its defaults over the same
-recipients, durable nowhere. Value and reference are mails a second; the JSON also gives the CPU
+Ours: `doorstep up` with sandbox, from the launch of the volunteer ask until the last message has
+a final state: frozen, released, rendered, in the ledger, called, outcomes back in the books, every
+hop durable. Reference: one loop of stock Jinja2, `EmailMessage` and boto3 with its defaults over
+the same recipients, durable nowhere. Value and reference are mails a second; the JSON also gives the CPU
 seconds per 1,000 mails of either side (the sandbox not counted). Messages differ a little: ours are
 signed link by link, theirs carry the same text and plain links.
 
@@ -153,7 +153,11 @@ def _pages(template: Any) -> tuple[Any, Any, Any]:
     sources = {**template.partials, "html": template.html, "text": template.text}
     pages = Environment(loader=DictLoader(sources), autoescape=True)
     plain = Environment(loader=DictLoader(sources), autoescape=False)
-    return plain.from_string(template.subject), pages.get_template("html"), plain.get_template("text")
+    return (
+        plain.from_string(template.subject),
+        pages.get_template("html"),
+        plain.get_template("text"),
+    )
 
 
 def cpu_seconds(pid: int) -> float:

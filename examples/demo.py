@@ -92,7 +92,6 @@ class Demo:
 
     def kill_half_way(self) -> None:
         """SIGKILL for the sender when half of the ask is out."""
-
         self.stage.until(
             lambda: bool(self.stage.books("volunteer-ask")["frozen"]), PATIENCE, "the freeze"
         )
@@ -138,7 +137,9 @@ class Demo:
         self.say("True rates of the crowd, and what was measured")
         telling.rates(self.console, books)
         self.say("Segments after it, and who moved")
-        telling.movements(self.console, home / "segmenter" / "people.db", read_json(home / "crowd.json"))
+        telling.movements(
+            self.console, home / "segmenter" / "people.db", read_json(home / "crowd.json")
+        )
         self.say("The independent auditor: mail files against ledger against frozen sets")
         audit = subprocess.run(
             [sys.executable, "-m", "deploy.auditor", "--mail", str(home / "ses-sandbox"),

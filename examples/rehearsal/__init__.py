@@ -1,1 +1,1 @@
-"""What a rehearsal needs besides the product: made-up supporters and a crowd that reads its mail."""
+"""What a rehearsal needs besides the product: made-up supporters, a crowd, a stage."""

@@ -111,7 +111,8 @@ class Crowd:
                 self.did[f"{told}/acted"] += 1
         if wanted.unsubscribes and mail.unsubscribe:
             await self._client.post(
-                mail.unsubscribe, data={"List-Unsubscribe": "One-Click"},
+                mail.unsubscribe,
+                data={"List-Unsubscribe": "One-Click"},
             )
             self.did["unsubscribed"] += 1
 

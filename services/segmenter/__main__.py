@@ -43,9 +43,7 @@ class SegmenterService:
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         path = settings.home / "segmenter" / "people.db"
-        store = SqliteStore(
-            path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="NORMAL", cache_mb=256
-        )
+        store = SqliteStore(path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="NORMAL", cache_mb=256)
         programme = ProgrammeView()
         places = Resolver(
             Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()

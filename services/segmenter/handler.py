@@ -42,7 +42,7 @@ class Segmenter:
         self._sweep(now)
         self._sends.tick(now)
 
-    def assigned(self, partitions: frozenset[int]) -> None:
+    def assigned(self, _partitions: frozenset[int]) -> None:
         """A partition's people may have changed under another owner: look at all anew."""
         self._segments_seen = -1
         self._sends.forget()

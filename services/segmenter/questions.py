@@ -34,9 +34,7 @@ class BadQuestion(Exception):
 class Questions:
     """`programme` is the loop's view; only whole attributes of it are read here."""
 
-    def __init__(
-        self, connection: apsw.Connection, programme: ProgrammeView, clock: Clock
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, programme: ProgrammeView, clock: Clock) -> None:
         self._db, self._programme, self._clock = connection, programme, clock
         self._lock = threading.Lock()
 

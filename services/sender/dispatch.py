@@ -1,4 +1,4 @@
-"""Dispatch: picks ready messages, looks a last time, commits the intent, calls SES, writes outcomes.
+"""Dispatch: pick what is ready, look a last time, commit the intent, call SES, write outcomes.
 
 One thread turns; calls run in a pool of `window` threads. A turn is one unit of the ledger: it
 writes the outcomes of calls that came back and the intents of the calls that start next, so that

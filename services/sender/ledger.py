@@ -177,9 +177,7 @@ class Ledger:
             (now_ms, message_id),
         )
 
-    def doubt_interrupted(
-        self, partition: int, settle_after_ms: int, now_ms: int
-    ) -> list[Fact]:
+    def doubt_interrupted(self, partition: int, settle_after_ms: int, now_ms: int) -> list[Fact]:
         """After taking a partition: what an earlier owner was calling for is in doubt."""
         ids = [
             message_id for (message_id,) in self._db.execute(

@@ -41,7 +41,9 @@ class Questions:
                     (send, supporter),
                 )
             )
-        return JSONResponse({"outcomes": [_readable(dict(zip(OUTCOME, r, strict=True))) for r in rows]})
+        return JSONResponse(
+            {"outcomes": [_readable(dict(zip(OUTCOME, r, strict=True))) for r in rows]}
+        )
 
     def _books(self, request: Request) -> JSONResponse:
         """Messages of a send by state (and, in doubt, whether settled)."""

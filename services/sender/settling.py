@@ -30,7 +30,7 @@ class InDoubt:
     deadline_ms: int | None
 
 
-def settle(
+def settle(  # noqa: PLR0911 - a table of cases reads best as one
     doubt: InDoubt,
     *,
     now_ms: int,

@@ -140,9 +140,7 @@ class Upkeep:
 class EventReading:
     """How far reading of `events` has come, as a time: all that was on the log then is read."""
 
-    def __init__(
-        self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]
-    ) -> None:
+    def __init__(self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]) -> None:
         self._store, self._end_offsets = store, end_offsets
         self._goal: dict[int, int] = {}
         self._goal_ms = 0

@@ -166,11 +166,11 @@ class SpoolReader:
         with transaction(self._connection) as connection:
             connection.execute(
                 "delete from record where topic = ? and partition = 0 and offset < ?",
-                (self._topic.id, upto),
+                (self._topic.number, upto),
             )
             connection.execute(
                 "update head set first_offset = ? where topic = ? and partition = 0",
-                (upto, self._topic.id),
+                (upto, self._topic.number),
             )
         return upto - first
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def assign(
-    members: Sequence[str], previous: Mapping[int, str], partitions: int
-) -> dict[int, str]:
+def assign(members: Sequence[str], previous: Mapping[int, str], partitions: int) -> dict[int, str]:
     """Number to member, for all numbers from 0 to `partitions` - 1; empty without members.
 
     Loads differ by at most one. A number moves only when its member is gone or has more than its

@@ -124,10 +124,10 @@ class Loop:
     def _ownership(self, polled: Polled) -> None:
         if polled.lost:
             self._metrics.rebalances.labels("lost").inc()
-            self._work.released(polled.lost, lost=True)
+            self._work.released(polled.lost, None)
         if polled.revoking:
             self._metrics.rebalances.labels("revoked").inc()
-            self._work.released(polled.revoking, lost=False)
+            self._work.released(polled.revoking, polled.membership)
         if polled.assigned:
             self._metrics.rebalances.labels("assigned").inc()
             self._work.assigned(polled.assigned)

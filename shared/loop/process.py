@@ -46,7 +46,7 @@ def run_service(name: str, wire: Callable[[Settings], Service]) -> int:
     except DoorstepError as error:
         journal.error("service.ended", error=type(error).__name__, reason=str(error))
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the process ends here, with its story
         journal.failure("service.crashed", error)
         return 1
     journal.info("service.stopped")

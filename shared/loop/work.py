@@ -8,11 +8,12 @@ by one, so that a poison record goes to the dead letters and its neighbours go t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.errors import DoorstepError, NeverRetry
+from shared.errors import DoorstepError, Fenced, NeverRetry
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, Stored, TopicPartition
 from shared.loop.delivery import Delivery, dead_letter
@@ -21,7 +22,7 @@ from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
 
-UnitIn = TypeVar("UnitIn", bound=Unit, contravariant=True)
+UnitIn_contra = TypeVar("UnitIn_contra", bound=Unit, contravariant=True)
 UnitT = TypeVar("UnitT", bound=Unit)
 Refused = Sequence[tuple[Stored, NeverRetry]]
 
@@ -34,10 +35,10 @@ class StatelessHandler(Protocol):
         ...
 
 
-class StatefulHandler(Protocol[UnitIn]):
+class StatefulHandler(Protocol[UnitIn_contra]):
     """Turns records into state and outbox rows, inside one store transaction."""
 
-    def handle(self, unit: UnitIn, deliveries: Sequence[Delivery]) -> None:
+    def handle(self, unit: UnitIn_contra, deliveries: Sequence[Delivery]) -> None:
         """Raises NeverRetry for a record that can never be handled, RetryLater for not now."""
         ...
 
@@ -63,7 +64,9 @@ class Work(Protocol):
 
     def assigned(self, partitions: frozenset[int]) -> None: ...
 
-    def released(self, partitions: frozenset[int], *, lost: bool) -> None: ...
+    def released(self, partitions: frozenset[int], membership: Membership | None) -> None:
+        """Given up (with the membership that may still publish) or lost already (None)."""
+        ...
 
     def apply(
         self,
@@ -108,7 +111,7 @@ class StatelessWork:
     def assigned(self, partitions: frozenset[int]) -> None:
         """Nothing to do: positions live in the log."""
 
-    def released(self, partitions: frozenset[int], *, lost: bool) -> None:
+    def released(self, _partitions: frozenset[int], _membership: Membership | None) -> None:
         """Nothing to do: nothing is in flight between polls."""
 
     def apply(
@@ -184,9 +187,12 @@ class StatefulWork(Generic[UnitT]):
             self._go_to_stored(partition)
         self._handler.assigned(partitions)
 
-    def released(self, partitions: frozenset[int], *, lost: bool) -> None:
+    def released(self, partitions: frozenset[int], membership: Membership | None) -> None:
         """Let the handler finish, publish what is left (unless lost), then let go."""
         self._handler.released(partitions)
+        if membership is not None:
+            with suppress(Fenced):  # lost meanwhile: the next owner publishes
+                self._relay.publish(membership)
         for partition in sorted(partitions):
             self._relay.let_go(partition)
             self._store.drop(partition)
@@ -194,7 +200,7 @@ class StatefulWork(Generic[UnitT]):
 
     def apply(
         self,
-        membership: Membership,
+        membership: Membership,  # noqa: ARG002 - the store commits; stateless work needs it
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
@@ -268,4 +274,3 @@ class StatefulWork(Generic[UnitT]):
             place: offset for place, offset in self._positions.items()
             if place.partition != partition
         }  # fmt: skip
-

@@ -51,9 +51,7 @@ class Journal:
 
     def failure(self, action: str, error: BaseException, **fields: Any) -> None:
         """An error with its traceback."""
-        self._logger.error(
-            action, exc_info=error, extra={"action": action, "fields": fields}
-        )
+        self._logger.error(action, exc_info=error, extra={"action": action, "fields": fields})
 
     def _say(self, level: int, action: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):

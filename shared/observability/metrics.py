@@ -59,7 +59,9 @@ class Metrics:
         self.outcomes = self._counter(
             "doorstep_outcomes", "Messages that reached a state, by state.", "state"
         )
-        self.attempts = self._counter("doorstep_attempts", "Calls made to SES, by answer.", "answer")
+        self.attempts = self._counter(
+            "doorstep_attempts", "Calls made to SES, by answer.", "answer"
+        )
         self.unconfirmed = self._gauge(
             "doorstep_unconfirmed_messages", "Messages in doubt and not yet settled."
         )
@@ -72,7 +74,9 @@ class Metrics:
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
         ).labels(service)
         self.table_age = self._gauge(
-            "doorstep_table_age_seconds", "Age of the newest proof that a table is current.", "table"
+            "doorstep_table_age_seconds",
+            "Age of the newest proof that a table is current.",
+            "table",
         )
         self.hits = self._counter("doorstep_tracked_hits", "Hits taken by the tracker.", "kind")
         self.hits_refused = self._counter(

@@ -19,7 +19,7 @@ class OutboxRow:
 
 
 class Unit(Protocol):
-    """One open store transaction. Handlers write their own state beside it; none reaches the log."""
+    """One open store transaction. Handlers write their state beside it; none reaches the log."""
 
     def emit(self, partition: int, record: Record) -> None:
         """Put a record into the outbox of an owned partition number."""
@@ -41,10 +41,10 @@ class Unit(Protocol):
         ...
 
 
-UnitOut = TypeVar("UnitOut", bound=Unit, covariant=True)
+UnitOut_co = TypeVar("UnitOut_co", bound=Unit, covariant=True)
 
 
-class Store(Protocol[UnitOut]):
+class Store(Protocol[UnitOut_co]):
     """The store of one instance of a stateful service."""
 
     @property
@@ -64,7 +64,7 @@ class Store(Protocol[UnitOut]):
         """The next offset of every input place of the number."""
         ...
 
-    def unit(self) -> AbstractContextManager[UnitOut]:
+    def unit(self) -> AbstractContextManager[UnitOut_co]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         ...
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal
 
+from pydantic import Field
+
 from shared.wire.schema import WireModel
 
 MAX_ENTRIES: Final = 500
@@ -41,7 +43,7 @@ class Recipient(WireModel):
     per_inbox: bool = True
     resend_unconfirmed: bool = False
     pixel: bool = True
-    merge: dict[str, Any] = {}
+    merge: dict[str, Any] = Field(default_factory=dict)
 
 
 class AudienceBatch(WireModel):

@@ -77,7 +77,7 @@ def decode(stored: Stored) -> Envelope:
     Raises Malformed (a header missing, JSON that does not fit, an unknown type) or NewerVersion.
     """
     where = f"{stored.topic}[{stored.partition}]@{stored.offset}"
-    headers = {name: value for name, value in stored.headers}
+    headers = dict(stored.headers)
     try:
         if headers["ce_specversion"] != b"1.0":
             raise Malformed(f"{where}: CloudEvents {headers['ce_specversion']!r} is not 1.0")

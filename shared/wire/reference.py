@@ -39,6 +39,4 @@ def event_table() -> str:
         f"| `doorstep.{kind}` | {meaning} | {'yes' if kind in events.FINAL_KINDS else ''} |"
         for kind, meaning in events.MEANING.items()
     ]
-    return "\n".join(
-        ["| type | meaning | ends a message |", "|---|---|---|", *rows]
-    ) + "\n"
+    return "\n".join(["| type | meaning | ends a message |", "|---|---|---|", *rows]) + "\n"

@@ -31,9 +31,7 @@ NO_AREA_DATA = "no data for this area, and no default"
 class Barrier:
     """Whether a partition has read what was on the log when a send was first seen to be due."""
 
-    def __init__(
-        self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]
-    ) -> None:
+    def __init__(self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]) -> None:
         self._store, self._end_offsets = store, end_offsets
         self._goals: dict[str, dict[TopicPartition, int]] = {}
 

@@ -59,9 +59,7 @@ class FrozenSets:
             rows,
         )
 
-    def unreleased(
-        self, send_id: str, occurrence: int, partition: int, limit: int
-    ) -> list[Frozen]:
+    def unreleased(self, send_id: str, occurrence: int, partition: int, limit: int) -> list[Frozen]:
         """The next rows to release, in order of supporter id."""
         return [
             Frozen(*row)
@@ -154,9 +152,7 @@ class FrozenSets:
                 finals[state] = finals.get(state, 0) + number
         return frozen, released, finals
 
-    def shape(
-        self, send_id: str, occurrence: int, partition: int, column: str
-    ) -> dict[str, int]:
+    def shape(self, send_id: str, occurrence: int, partition: int, column: str) -> dict[str, int]:
         """Frozen by `variant` or by `edition`."""
         if column not in {"variant", "edition"}:
             raise ValueError(column)

@@ -119,5 +119,3 @@ class ProgrammeView:
         if len(parts) == 3 and parts[0] == "definition" and "@" not in parts[2]:
             self._definitions.pop((parts[1], parts[2]), None)
             self.segment_changes += parts[1] == "segment"
-
-

@@ -42,7 +42,9 @@ def books(connection: apsw.Connection, programme: ProgrammeView, send_id: str) -
     }
 
 
-def frozen_of(connection: apsw.Connection, send_id: str, supporter_id: str) -> dict[str, Any] | None:
+def frozen_of(
+    connection: apsw.Connection, send_id: str, supporter_id: str
+) -> dict[str, Any] | None:
     """The supporter's row in the frozen set of the send."""
     for state, settled, reason, variant, edition, areas, frozen_ms, released in connection.execute(
         "select state, settled, reason, variant, edition, areas, frozen_ms, released from frozen"

@@ -1,4 +1,4 @@
-"""What the owner of a send's key knows: the newest report of every partition, and what it decided."""
+"""What the owner of a send's key knows: each partition's newest report, and what it decided."""
 
 from __future__ import annotations
 

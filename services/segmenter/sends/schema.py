@@ -1,4 +1,4 @@
-"""The tables of sends: parts of sends by partition, frozen sets, and reports of other partitions."""
+"""The tables of sends: parts by partition, frozen sets, and reports of other partitions."""
 
 from __future__ import annotations
 

@@ -156,17 +156,19 @@ class Sends:
                 return _plain(send.name, "cancelled", "cancelled before it was due", now)
             if send.mode == "newly_qualifies":
                 return _plain(send.name, "released", "", now)
-            return decide_launch(
-                order, 0, reports.freezes(send.name, 0), self._partitions, now
-            )
+            return decide_launch(order, 0, reports.freezes(send.name, 0), self._partitions, now)
         held = approve_held(made, order, now)
         if held is not None:
             return held
         ends = send.until is not None and send.until <= now
         accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
         return decide_finish(
-            made, reports.progress(send.name, 0), self._partitions, now,
-            accepting=accepting, cancelled=order.cancelled,
+            made,
+            reports.progress(send.name, 0),
+            self._partitions,
+            now,
+            accepting=accepting,
+            cancelled=order.cancelled,
         )
 
     def _told(self, decision: SendDecision) -> bool:
@@ -197,9 +199,7 @@ class Sends:
         with self._store.unit() as unit:
             unit.check(partition)
             found = list(
-                members_by_id(
-                    unit.connection, supporter_ids, topic=send.topic, send_id=send.name
-                )
+                members_by_id(unit.connection, supporter_ids, topic=send.topic, send_id=send.name)
             )
             add_members(unit, planned, found, partition, now)
             FrozenSets(unit.connection).mark_dirty([(send.name, 0, partition)])

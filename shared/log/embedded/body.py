@@ -60,9 +60,7 @@ class EmbeddedLog:
         """Remove what retention lets go, in chunks of their own transactions; how many records."""
         removed = 0
         with self._lock:
-            topics = list(
-                self._connection.execute("select id, compacted, retention_ms from topic")
-            )
+            topics = list(self._connection.execute("select id, compacted, retention_ms from topic"))
         for topic, compacted, retention_ms in topics:
             if compacted:
                 removed += self._remove_tombstones(topic, now_ms - TOMBSTONE_MS)
@@ -85,7 +83,8 @@ class EmbeddedLog:
                     (topic,),
                 )
             )
-        for partition, first, following in places:
+        for partition, oldest, following in places:
+            first = oldest
             while first < following:
                 upto = min(first + CHUNK, following)
                 with self._lock, transaction(self._connection) as connection:
@@ -146,8 +145,7 @@ class EmbeddedFollower:
 
     def end_offsets(self) -> dict[int, int]:
         return {
-            partition: end
-            for partition, (_, end) in heads(self._connection, self._topic).items()
+            partition: end for partition, (_, end) in heads(self._connection, self._topic).items()
         }
 
     def close(self) -> None:

@@ -37,14 +37,12 @@ def enter(
 ) -> None:
     """Add the member and rebalance. Raises Misconfigured when the group reads other topics."""
     wanted = ",".join(topics)
-    connection.execute(
-        "insert into grp values (?, 0, ?) on conflict do nothing", (group, wanted)
-    )
+    connection.execute("insert into grp values (?, 0, ?) on conflict do nothing", (group, wanted))
     (kept,) = next(connection.execute("select topics from grp where name = ?", (group,)))
     if kept != wanted:
-        alone = not next(
-            connection.execute("select count(*) from member where grp = ?", (group,))
-        )[0]
+        alone = not next(connection.execute("select count(*) from member where grp = ?", (group,)))[
+            0
+        ]
         if not alone:
             raise Misconfigured(
                 f"the group {group!r} reads {kept}; this member wants {wanted}: "
@@ -60,12 +58,8 @@ def remove(
 ) -> None:
     """Take members out, free their numbers, rebalance."""
     for member_id in member_ids:
-        connection.execute(
-            "delete from member where grp = ? and member_id = ?", (group, member_id)
-        )
-        connection.execute(
-            "delete from owner where grp = ? and member_id = ?", (group, member_id)
-        )
+        connection.execute("delete from member where grp = ? and member_id = ?", (group, member_id))
+        connection.execute("delete from owner where grp = ? and member_id = ?", (group, member_id))
     rebalance(connection, group, partitions)
 
 

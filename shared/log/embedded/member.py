@@ -82,7 +82,7 @@ class EmbeddedMember:
                 "insert into position values (?, ?, ?, ?, ?) on conflict do update"
                 " set next_offset = excluded.next_offset, metadata = excluded.metadata",
                 [
-                    (self._group, self._catalogue.topic(place.topic).id, place.partition,
+                    (self._group, self._catalogue.topic(place.topic).number, place.partition,
                      position.next_offset, position.metadata)
                     for place, position in positions.items()
                 ],
@@ -95,7 +95,7 @@ class EmbeddedMember:
             for next_offset, metadata in self._connection.execute(
                 "select next_offset, metadata from position"
                 " where grp = ? and topic = ? and partition = ?",
-                (self._group, self._catalogue.topic(place.topic).id, place.partition),
+                (self._group, self._catalogue.topic(place.topic).number, place.partition),
             ):
                 found[place] = Position(next_offset, metadata)
         return found
@@ -203,9 +203,7 @@ class EmbeddedMember:
             self._locate(number)
         if not (assigned or lost or self._revoking):
             return None
-        return Polled(
-            self._membership(), {}, assigned=assigned, revoking=self._revoking, lost=lost
-        )
+        return Polled(self._membership(), {}, assigned=assigned, revoking=self._revoking, lost=lost)
 
     def _come_back(self) -> Polled:
         """We were declared dead: everything is lost; join again as a new member."""

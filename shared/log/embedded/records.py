@@ -16,7 +16,7 @@ from shared.log.record import Record, Stored
 class Topic:
     """A topic as the file knows it."""
 
-    id: int
+    number: int
     name: str
     partitions: int
     compacted: bool
@@ -27,8 +27,8 @@ class Catalogue:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._by_name = {
-            name: Topic(id, name, partitions, bool(compacted))
-            for id, name, partitions, compacted in connection.execute(
+            name: Topic(number, name, partitions, bool(compacted))
+            for number, name, partitions, compacted in connection.execute(
                 "select id, name, partitions, compacted from topic"
             )
         }
@@ -47,7 +47,7 @@ def append(connection: apsw.Connection, catalogue: Catalogue, records: Sequence[
     rows = []
     for record in records:
         topic = catalogue.topic(record.topic)
-        place = (topic.id, record.partition)
+        place = (topic.number, record.partition)
         offset = heads.get(place)
         if offset is None:
             offset = _next_offset(connection, topic, record.partition)
@@ -57,10 +57,10 @@ def append(connection: apsw.Connection, catalogue: Catalogue, records: Sequence[
                 raise ValueError(f"{record.topic}: a record of a compacted topic needs a key")
             connection.execute(
                 "delete from record where topic = ? and partition = ? and compact_key = ?",
-                (topic.id, record.partition, record.key),
+                (topic.number, record.partition, record.key),
             )
         row = (
-            topic.id, record.partition, offset, record.timestamp_ms,
+            topic.number, record.partition, offset, record.timestamp_ms,
             compact_key, record.key, pack_headers(record.headers), record.value,
         )  # fmt: skip
         if topic.compacted:
@@ -77,7 +77,7 @@ def append(connection: apsw.Connection, catalogue: Catalogue, records: Sequence[
 
 def _next_offset(connection: apsw.Connection, topic: Topic, partition: int) -> int:
     for (offset,) in connection.execute(
-        "select next_offset from head where topic = ? and partition = ?", (topic.id, partition)
+        "select next_offset from head where topic = ? and partition = ?", (topic.number, partition)
     ):
         return int(offset)
     raise ValueError(
@@ -94,7 +94,7 @@ def fetch(
         for offset, timestamp_ms, key, headers, value in connection.execute(
             "select offset, timestamp_ms, key, headers, value from record"
             " where topic = ? and partition = ? and offset >= ? order by offset limit ?",
-            (topic.id, partition, next_offset, limit),
+            (topic.number, partition, next_offset, limit),
         )
     ]
 
@@ -104,6 +104,6 @@ def heads(connection: apsw.Connection, topic: Topic) -> dict[int, tuple[int, int
     return {
         partition: (first, following)
         for partition, first, following in connection.execute(
-            "select partition, first_offset, next_offset from head where topic = ?", (topic.id,)
+            "select partition, first_offset, next_offset from head where topic = ?", (topic.number,)
         )
     }

@@ -66,9 +66,7 @@ def prepare(connection: apsw.Connection, topics: Sequence[TopicSpec], partitions
             for statement in DDL.split(";"):
                 if statement.strip():
                     connection.execute(statement)
-            connection.execute(
-                "insert into meta values ('partitions', ?)", (str(partitions),)
-            )
+            connection.execute("insert into meta values ('partitions', ?)", (str(partitions),))
             connection.pragma("user_version", VERSION)
         (kept,) = next(connection.execute("select value from meta where name = 'partitions'"))
         if int(kept) != partitions:

@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.contract.log.conftest import BODIES
-
 from shared.errors import Fenced
 from shared.log.record import Position, Record, TopicPartition
+from tests.contract.log.conftest import BODIES
 
 
 def main(body: str, folder: str, name: str, lease: str) -> None:

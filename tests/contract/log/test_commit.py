@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from shared.errors import Fenced, Misconfigured, PositionOutsideLog
+from shared.log.port import Log, Membership
+from shared.log.record import Position, TopicPartition
 from tests.contract.log.conftest import BODIES, PARTITIONS
 from tests.contract.log.narration import (
     poll_records,
@@ -14,10 +18,6 @@ from tests.contract.log.narration import (
     settle,
     texts,
 )
-
-from shared.errors import Fenced, Misconfigured, PositionOutsideLog
-from shared.log.port import Log, Membership
-from shared.log.record import Position, TopicPartition
 
 
 def test_what_is_appended_is_read_in_order_with_key_headers_and_time(log: Log) -> None:
@@ -89,9 +89,7 @@ def test_a_commit_for_a_number_of_another_member_is_fenced_and_writes_nothing(lo
     settle([member], PARTITIONS)
     stranger = Membership("somebody", 99)
     with pytest.raises(Fenced):
-        member.commit(
-            stranger, [record("x", topic="out")], {TopicPartition("in", 0): Position(5)}
-        )
+        member.commit(stranger, [record("x", topic="out")], {TopicPartition("in", 0): Position(5)})
     assert log.end_offsets("out")[0] == 0
     assert member.committed([TopicPartition("in", 0)]) == {}
     member.close()

@@ -1,4 +1,4 @@
-"""Groups of several processes: sharing, dying, freezing and thawing. Nothing twice, nothing lost."""
+"""Groups of several processes: sharing, dying, freezing, thawing. Nothing twice, nothing lost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.log.conftest import PARTITIONS
-from tests.contract.log.narration import read_all, record, settle, texts, until
 
 from shared.errors import Misconfigured
 from shared.log.port import Log
+from tests.contract.log.conftest import PARTITIONS
+from tests.contract.log.narration import read_all, record, settle, texts, until
 
 ROOT = Path(__file__).resolve().parents[3]
 LEASE = 1.5
@@ -155,9 +155,8 @@ def test_a_frozen_member_that_thaws_is_fenced(
 
 def test_a_batch_read_before_a_freeze_cannot_be_committed_after_it(log: Log) -> None:
     """The same, step by step: the numbers went to another member and came back meanwhile."""
-    from tests.contract.log.narration import poll_records, positions_after
-
     from shared.errors import Fenced
+    from tests.contract.log.narration import poll_records, positions_after
 
     log.append([record("a")])
     one = log.join("g", ["in"], lease_seconds=60)

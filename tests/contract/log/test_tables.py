@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.contract.log.narration import read_all, record, texts
-
 from shared.log.port import Log
 from shared.log.record import Record, Stored
 from shared.log.table import Table
+from tests.contract.log.narration import read_all, record, texts
 
 
 def entry(key: str, text: str | None) -> Record:

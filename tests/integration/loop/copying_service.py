@@ -62,7 +62,9 @@ class Stateful:
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
         for delivery, record in zip(deliveries, copies(deliveries, self._folder), strict=True):
-            unit.connection.execute("insert into seen values (?)", ((record.value or b"").decode(),))
+            unit.connection.execute(
+                "insert into seen values (?)", ((record.value or b"").decode(),)
+            )
             unit.emit(delivery.stored.partition, record)
 
     def tick(self, now: datetime) -> None: ...

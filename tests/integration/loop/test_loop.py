@@ -5,14 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.contract.log.narration import read_all, until
-from tests.integration.loop.copying_service import PARTITIONS, open_log
 
 from shared.errors import WrongStore
 from shared.log.record import Record
@@ -20,6 +17,8 @@ from shared.log.topics import DEAD_LETTERS, EVENTS, SUPPORTERS
 from shared.wire.cloudevents import decode, encode
 from shared.wire.dead_letters import DeadLetter
 from shared.wire.supporters import SupporterChanged
+from tests.contract.log.narration import read_all, until
+from tests.integration.loop.copying_service import PARTITIONS, open_log
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
@@ -39,9 +38,7 @@ CASES = [
 
 
 def change(number: int, source: str = "import") -> Record:
-    data = SupporterChanged(
-        supporter_id=str(number), stated_by="import", source=source, at=NOW
-    )
+    data = SupporterChanged(supporter_id=str(number), stated_by="import", source=source, at=NOW)
     return encode(
         data, id=str(number), source="test", subject=str(number), time=NOW,
         topic=SUPPORTERS, partition=number % PARTITIONS, key=str(number),
@@ -186,5 +183,3 @@ def test_a_second_instance_on_a_sqlite_store_refuses_to_start(tmp_path: Path) ->
     until(refused, "the refusal")
     first.kill()
     first.wait()
-
-
