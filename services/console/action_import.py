@@ -14,7 +14,7 @@ from services.console.action_rows import Act, Reading, act_record, read_act
 from services.console.csv_files import BadRow, Row
 from services.console.identities import Identities, Known
 from services.console.rejects import Rejects
-from services.console.supporter_import import CHUNK
+from services.console.supporter_import import CHUNK, without_details
 from services.console.supporter_rows import Refusal
 from shared.log.port import Log
 from shared.log.record import Record
@@ -79,7 +79,7 @@ def _kept(
         read = read_act(row, reading) if isinstance(row, Row) else Refusal(row.line, row.reason)
         if isinstance(read, Refusal):
             rejects.add(row.line, row.cells, read.reason)
-            tally.refused[read.reason.partition(":")[0]] += 1
+            tally.refused[without_details(read.reason)] += 1
         else:
             yield read
 

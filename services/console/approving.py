@@ -70,7 +70,7 @@ def launch(
             proposal = _propose(around, table, standing, None)
             wanted = _approve(around, proposal, count, yes=yes, quiet=as_json)
         order(log, lambda now: _unless_changed(now, standing, wanted))
-    _tell(around, wanted, _zone(table), as_json=as_json)
+    _tell(around, wanted, table, as_json=as_json)
 
 
 def schedule(
@@ -102,7 +102,7 @@ def schedule(
         proposal = _propose(around, table, standing, due_at)
         wanted = _approve(around, proposal, count, yes=yes, quiet=as_json)
         order(log, lambda now: _unless_changed(now, standing, wanted))
-    _tell(around, wanted, _zone(table), as_json=as_json)
+    _tell(around, wanted, table, as_json=as_json)
 
 
 def _propose(
@@ -274,15 +274,21 @@ def _zone(table: ProgrammeTable) -> ZoneInfo | None:
     return ZoneInfo(campaign.timezone) if campaign else None
 
 
-def _tell(around: Surroundings, wanted: SendOrder, zone: ZoneInfo | None, *, as_json: bool) -> None:
+def _tell(around: Surroundings, wanted: SendOrder, table: ProgrammeTable, *, as_json: bool) -> None:
     if as_json:
         around.screen.json(wanted)
         return
-    name = wanted.send_id
+    name, send = wanted.send_id, table.applied_send(wanted.send_id)
     if wanted.due_at is not None and wanted.due_at > wanted.ordered_at:
         around.screen.say(
-            ("✓ ", "green"), (name, "bold"), f" is scheduled for {moment(wanted.due_at, zone)}. "
+            ("✓ ", "green"), (name, "bold"),
+            f" is scheduled for {moment(wanted.due_at, _zone(table))}. "
             f"Until then: `doorstep send cancel {name}`",
+        )  # fmt: skip
+    elif send is not None and send.mode == "newly_qualifies":
+        around.screen.say(
+            ("✓ ", "green"), (name, "bold"),
+            f" is open: whoever enters segment {send.segment} from now on gets it, once",
         )  # fmt: skip
     else:
         around.screen.say(

@@ -76,6 +76,8 @@ def _tell_lifted(screen: Screen, paused: list[str]) -> None:
     if not paused:
         screen.say("  Nothing was under way.")
         return
-    screen.say(f"  {some(len(paused), 'send')} under way now paused. For each, one of:")
+    screen.say(
+        f"  {some(len(paused), 'send was', 'sends were')} under way, now paused. For each, one of:"
+    )
     for name in paused:
         screen.say(f"    doorstep send resume {name}    doorstep send cancel {name}")

@@ -133,7 +133,7 @@ def action_data(tally: ActionTally, *, dry_run: bool, rejects: Path | None) -> d
 
 def _refused(refused: Mapping[str, int]) -> Iterator[Line]:
     for reason, count in sorted(refused.items(), key=lambda each: -each[1]):
-        yield Line(f"{number(count)} refused for: {reason}", "red")
+        yield Line(f"{number(count)} refused: {reason}", "red")
 
 
 def _lines(lines: Sequence[int], count: int) -> str:

@@ -109,9 +109,10 @@ def read_due(text: str, zone: str | None, now: datetime) -> datetime:
         due = parse_moment(text)
     except BadMoment as wrong:
         due = _in_zone(text, zone, wrong)
+    local = ZoneInfo(zone) if zone else None
     if due <= now:
         raise NotPossible(
-            f"--at: {moment(due)} is past (it is {moment(now, _zone(due))}); "
+            f"--at: {moment(due, local)} is past (it is {moment(now, local)}); "
             "to send at once, use `doorstep send launch`"
         )
     return due
@@ -141,7 +142,3 @@ def _in_zone(text: str, zone: str | None, wrong: BadMoment) -> datetime:
             if "has no time zone" in str(wrong):
                 raise NotPossible(f"--at: {also_wrong}; {also_wrong.hint}") from also_wrong
     raise NotPossible(f"--at: {wrong}; {wrong.hint}") from wrong
-
-
-def _zone(at: datetime) -> ZoneInfo | None:
-    return at.tzinfo if isinstance(at.tzinfo, ZoneInfo) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,17 +57,43 @@ app = typer.Typer(
     help="Event-driven email programmes, neighbourhood by neighbourhood.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for made in (up.up, up.run, plan.plan, plan.apply, why.why, halting.halt, status.status):
-    app.command()(made)
-app.add_typer(importing.app, name="import")
-app.add_typer(segments.app, name="segment")
-app.add_typer(sends.app, name="send")
-app.add_typer(events.app, name="events")
-app.add_typer(dead_letters.app, name="dead-letters")
+
+def _say_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        Screen().say(f"doorstep {metadata.version('doorstep')}")
+    except metadata.PackageNotFoundError:
+        Screen().say("doorstep, from a checkout")
+    raise typer.Exit
+
+
+_PROGRAMME, _RUNNING = "The programme", "Running it"
+_COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (plan.plan, _PROGRAMME),
+    (plan.apply, _PROGRAMME),
+    (why.why, _PROGRAMME),
+    (up.up, _RUNNING),
+    (up.run, _RUNNING),
+    (status.status, _RUNNING),
+    (halting.halt, _RUNNING),
+)
+_GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
+    (segments.app, "segment", _PROGRAMME),
+    (sends.app, "send", _PROGRAMME),
+    (importing.app, "import", _PROGRAMME),
+    (events.app, "events", _RUNNING),
+    (dead_letters.app, "dead-letters", _RUNNING),
+)
+
+for _command, _panel in _COMMANDS:
+    app.command(rich_help_panel=_panel)(_command)
+for _group, _name, _panel in _GROUPS:
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 @app.callback()
@@ -79,12 +105,12 @@ def doorstep(
             "--home", help=f"Folder of stores and log ({PREFIX}HOME); works after a command, too."
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Say the version.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has said it
+        bool,
+        typer.Option("--version", help="Say the version.", is_eager=True, callback=_say_version),
+    ] = False,
 ) -> None:
     """Event-driven email programmes, neighbourhood by neighbourhood."""
-    if version:
-        Screen().say(_version())
-        raise typer.Exit
     if context.obj is None:
         context.obj = Surroundings(home=home)
 
@@ -95,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        app(args=home_first(sys.argv[1:] if arguments is None else arguments))
+        given = sys.argv[1:] if arguments is None else arguments
+        app(args=home_first(given), prog_name="doorstep")
     except Exception as error:
         if os.environ.get(f"{PREFIX}LOG_LEVEL") == "debug":
             raise
@@ -121,10 +148,3 @@ def home_first(arguments: Sequence[str]) -> list[str]:
         else:
             rest.append(word)
     return [*found, *rest]
-
-
-def _version() -> str:
-    try:
-        return f"doorstep {metadata.version('doorstep')}"
-    except metadata.PackageNotFoundError:
-        return "doorstep, from a checkout"

@@ -51,7 +51,9 @@ def standing_of(table: ProgrammeTable, name: str, now: datetime) -> Standing:
     order, decision = table.orders.get(name), table.decisions.get(name)
     if order is None and ("send", name) not in table.newest:
         message, hint = no_such("send", name, table.names("send"))
-        raise NotPossible(f"{message}: {hint}; programmes are applied with `doorstep apply DIR`")
+        near = hint.startswith("did you mean")
+        more = "" if near else "; programmes are applied with `doorstep apply DIR`"
+        raise NotPossible(f"{message}: {hint}{more}")
     return Standing(name, state_of(order, decision, now), order, decision, table.halt)
 
 

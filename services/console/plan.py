@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, assert_never
 
 import typer
 from rich.text import Text
@@ -29,7 +29,14 @@ from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
 from shared.log.port import Log
 from shared.log.record import Record
-from shared.programme.definitions import Segment
+from shared.programme.definitions import (
+    Areas,
+    Campaign,
+    Definition,
+    Segment,
+    Send,
+    Template,
+)
 from shared.programme.problems import Problem
 from shared.programme.programme import Programme
 from shared.programme.reading import read_programme
@@ -104,6 +111,25 @@ def change_rows(
     return rows
 
 
+def described(definition: Definition) -> str:
+    """What a definition is about, in a few words."""
+    match definition:
+        case Campaign():
+            return f"{definition.organisation}, from {definition.from_address}"
+        case Areas():
+            return f"{some(len(definition.by_code), 'area')} of kind {definition.kind}"
+        case Segment():
+            return definition.description
+        case Template():
+            return f"“{definition.subject}”"
+        case Send():
+            to = f"to {definition.segment}"
+            many = len(definition.variants)
+            return f"{to}, {many} variants" if many > 1 else to
+        case _:
+            assert_never(definition)
+
+
 def summary(changes: Sequence[Change]) -> str:
     """`3 new, 1 changed, 12 unchanged, none removed`."""
     counts = Counter(change.action for change in changes)
@@ -156,13 +182,21 @@ def _show(
         for name, known in current.orders.items()
     }
     counts = _counts(around.services, programme, changes)
-    said = doubts(changes, current, states)
+    remarks = doubts(changes, current, states)
     if as_json:
-        around.screen.json(_as_data(directory, programme, changes, counts, said))
+        around.screen.json(_as_data(directory, programme, changes, counts, remarks))
         return
     for warning in programme.warnings:
         _say_problem(around.screen, warning)
-    details = {("segment", name): _counted(found) for name, found in counts.items()}
+    definitions = programme.by_key()
+    details = {
+        key: described(definitions[key])
+        for change in changes
+        if (key := (change.kind, change.name)) in definitions and change.action == "new"
+    }
+    for name, found in counts.items():
+        said_of = details.get(("segment", name), "")
+        details["segment", name] = "; ".join(part for part in (said_of, _counted(found)) if part)
     rows = change_rows(changes, details, show_all=show_all)
     if rows:
         columns = [
@@ -174,7 +208,7 @@ def _show(
     touched = [c for c in changes if c.kind == "segment" and c.action in ("new", "changed")]
     if touched and not counts:
         around.screen.note("Segments are not counted: the segmenter is not running.")
-    for doubt in said:
+    for doubt in remarks:
         around.screen.warn(doubt)
 
 

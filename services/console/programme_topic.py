@@ -21,6 +21,7 @@ from shared.log.table import Table
 from shared.log.topics import PROGRAMME
 from shared.programme.definitions import Areas, Campaign, Segment, Send, Template
 from shared.programme.findings import Key
+from shared.programme.rules import Rule
 from shared.programme.versions import from_wire
 from shared.wire.cloudevents import decode, encode
 from shared.wire.programme import Definition, HaltOrder, SendDecision, SendOrder
@@ -74,6 +75,18 @@ class ProgrammeTable:
         """The newest version."""
         found = self._model(self.newest.get(("segment", name)))
         return found if isinstance(found, Segment) else None
+
+    def rule_of_send(self, name: str) -> Rule | None:
+        """The rule of the send's segment, in the version that its newest order pins."""
+        send, order = self.send(name), self.orders.get(name)
+        if send is None:
+            return None
+        pinned = order.pinned.get(f"segment/{send.segment}", "") if order else ""
+        found = self._model(
+            self.versions.get(("segment", send.segment, pinned))
+            or self.newest.get(("segment", send.segment))
+        )
+        return found.rule if isinstance(found, Segment) else None
 
     def areas(self, name: str) -> Areas | None:
         """The newest version."""

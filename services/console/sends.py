@@ -24,7 +24,7 @@ from services.console.books import (
     read_books,
     state_rows,
 )
-from services.console.orders import Orderer, Standing, standing_of
+from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
     ProgrammeTable,
     followed_table,
@@ -159,10 +159,13 @@ def settle(
     how: Literal["leave", "resend"] = "leave" if leave else "resend"
     states = around.services.get("sender", "/ask/books", send=name)["states"]
     doubtful = int(states.get("in doubt", 0)) + int(states.get("unconfirmed", 0))
+    if not doubtful:
+        raise NotPossible(f"nothing of {name} is in doubt: there is nothing to settle")
     if resend and not yes:
         people = some(doubtful, "person", "people")
         _confirm(around, f"Up to {people} may get {name} twice. Type yes: ")
-    said = f"{some(doubtful, 'message')} in doubt: {'left' if leave else 'sent once more'}"
+    left = "are left so" if leave else "are sent once more when their window is over"
+    said = f": {some(doubtful, 'message')} in doubt {left}"
     _order(context, name, said, lambda it, by: orders.settled(it, how, by), as_json=as_json)
 
 
@@ -196,7 +199,7 @@ def _order(
     if wanted:
         around.screen.say(("✓ ", "green"), (name, "bold"), f" {done.format(name=name)}")
     else:
-        around.screen.say(f"{name} is so already; nothing was ordered")
+        around.screen.say((name, "bold"), " is paused already; nothing was ordered")
 
 
 def _confirm(around: Surroundings, question: str) -> None:
@@ -296,7 +299,7 @@ def _body(
     programme: ProgrammeTable, standing: Standing, books: Books, hold: str | None, width: int
 ) -> RenderableType:
     if not books.frozen:
-        return Text("Nobody is in its audience yet.")
+        return Text(f"Nobody {'was' if standing.state in OVER else 'is'} in its audience.")
     parts: list[RenderableType] = [Text()]
     if hold:
         parts.append(Text(f"The sender holds it back: {hold}", "bold yellow"))

@@ -7,14 +7,16 @@ what was ordered (the log). The verdict rests on the first of them that decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from services.console.orders import Standing
+from services.console.phrases import Answered, Branch, culprit, in_words
 from services.console.screen import moment
 from services.console.send_states import MEANING
+from shared.programme.rules import Rule
 
 Word = Literal["Yes", "No", "Not yet", "In doubt"]
 
@@ -37,15 +39,9 @@ REFUSED: Final[Mapping[str, str]] = {
     "failed": "refused for good",
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A node of the segment's rule for the person; `depth` counts from 0."""
-
-    text: str
-    holds: bool
-    fact: str
-    depth: int
+REASONS: Final[Mapping[str, str]] = {
+    "same inbox": "the same inbox gets it already, under another name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +81,19 @@ class _Times:
         return moment(str(at), self.zone) if at else "an unknown time"
 
 
-def read_known(explained: Mapping[str, Any], outcomes: Mapping[str, Any]) -> Known:
-    """From the segmenter's `/ask/explain` and the sender's `/ask/outcome`."""
+def read_known(
+    explained: Mapping[str, Any], outcomes: Mapping[str, Any], rule: Rule | None = None
+) -> Known:
+    """From the segmenter's `/ask/explain` and the sender's `/ask/outcome`; `rule` gives words."""
     supporter = explained["supporter"]
     profile = supporter.get("profile") or {}
     segment = explained["segment"]
     rows = outcomes.get("outcomes") or []
     standing = str(profile.get("standing") or "")
+    answered = [
+        Answered(str(each["text"]), bool(each["holds"]), str(each["fact"]), int(each["depth"]))
+        for each in segment["tree"]
+    ]
     return Known(
         found=bool(supporter["found"]),
         standing=standing,
@@ -99,10 +101,7 @@ def read_known(explained: Mapping[str, Any], outcomes: Mapping[str, Any]) -> Kno
         reasons=tuple(str(each["meaning"]) for each in supporter.get("reasons") or ()),
         segment=str(segment["name"]),
         in_segment=bool(segment["holds"]),
-        tree=tuple(
-            Branch(str(each["text"]), bool(each["holds"]), str(each["fact"]), int(each["depth"]))
-            for each in segment["tree"]
-        ),
+        tree=tuple(in_words(rule, answered)),
         frozen=explained.get("frozen"),
         delivery=explained.get("delivery") or {},
         outcome=rows[-1] if rows else None,
@@ -121,16 +120,6 @@ def verdict(known: Known, standing: Standing, zone: ZoneInfo | None = None) -> V
     if standing.decision is None and standing.state in ("draft", "scheduled", "paused", "freezing"):
         return _before_launch(known, standing, times)
     return _outside(known, standing, times)
-
-
-def why_outside(tree: Sequence[Branch]) -> str:
-    """The branch that decides that the rule does not hold: `not clicked: volunteer-ask`."""
-    return _culprit(tree, 0)
-
-
-def tree_lines(tree: Sequence[Branch]) -> list[tuple[bool, str, str]]:
-    """Each branch as (holds, indented text, fact)."""
-    return [(each.holds, "  " * each.depth + each.text, each.fact) for each in tree]
 
 
 def story(known: Known, standing: Standing, zone: ZoneInfo | None = None) -> list[tuple[str, str]]:
@@ -197,6 +186,7 @@ def _by_outcome(
     if state == "ready":
         return Verdict("Not yet", f"it waits in the sender{_held_up(standing)}")
     said = REFUSED.get(state, state)
+    reason = REASONS.get(reason, reason)
     more = f": {reason}" if reason and reason not in said else ""
     return Verdict("No", f"{said}{more}, at {times.of(outcome.get('updated_at'))}")
 
@@ -230,7 +220,7 @@ def _by_frozen(frozen: Mapping[str, Any], standing: Standing, times: _Times) -> 
 
 
 def _before_launch(known: Known, standing: Standing, times: _Times) -> Verdict:
-    when = f"the send is {standing.state}"
+    when = f"the send is {'a draft' if standing.state == 'draft' else standing.state}"
     if standing.order is not None and standing.order.due_at is not None:
         when += f", due {times.of(standing.order.due_at.isoformat())}"
     obstacles = _obstacles(known, times)
@@ -257,8 +247,8 @@ def _obstacles(known: Known, times: _Times) -> str:
     """Why they are not in the audience, as things stand now."""
     found = []
     if not known.in_segment:
-        culprit = why_outside(known.tree)
-        found.append(f"outside the segment{': ' if culprit else ''}{culprit}")
+        because = culprit(known.tree)
+        found.append(f"outside the segment{': ' if because else ''}{because}")
     if known.standing and known.standing != "mailable":
         said = NOT_MAILABLE.get(known.standing, known.standing.replace("_", " "))
         at = f" at {times.of(known.standing_at)}" if known.standing_at else ""
@@ -286,31 +276,3 @@ def _outcome_words(outcome: Mapping[str, Any]) -> str:
         "attempting": "being handed to SES",
     }.get(state, f"{state}")
     return f"{words}: {reason}" if reason else words
-
-
-def _culprit(tree: Sequence[Branch], at: int) -> str:
-    """The text of the leaf that decides, below the node at index `at`."""
-    if at >= len(tree):
-        return ""
-    node = tree[at]
-    parts = _parts(tree, at)
-    if not parts:
-        return node.text if node.holds else f"not {node.text}"
-    if node.text.startswith("none"):
-        holding = [index for index in parts if tree[index].holds]
-        return tree[holding[0]].text if holding else ""
-    failing = [index for index in parts if not tree[index].holds]
-    if node.text.startswith("any") and len(failing) > 1:
-        return "none of " + ", ".join(tree[index].text for index in failing[:4])
-    return _culprit(tree, failing[0]) if failing else ""
-
-
-def _parts(tree: Sequence[Branch], at: int) -> list[int]:
-    """Indexes of the nodes directly below."""
-    found = []
-    for index in range(at + 1, len(tree)):
-        if tree[index].depth <= tree[at].depth:
-            break
-        if tree[index].depth == tree[at].depth + 1:
-            found.append(index)
-    return found

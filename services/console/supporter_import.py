@@ -6,6 +6,7 @@ records. Nothing here prints.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,11 @@ def run_import(
     return tally
 
 
+def without_details(reason: str) -> str:
+    """A reason without what is special to the row, so that equal faults are counted together."""
+    return re.sub(r"on line \d+", "on an earlier line", re.sub(r'"[^"]*"', '"..."', reason))
+
+
 def _kept(
     chunk: Sequence[Row | BadRow],
     reading: Reading,
@@ -110,7 +116,7 @@ def _kept(
         found = duplicates.look(read) if isinstance(read, Supporter) else read
         if isinstance(found, Refusal):
             rejects.add(row.line, row.cells, found.reason)
-            tally.refused[found.reason.partition(":")[0]] += 1
+            tally.refused[without_details(found.reason)] += 1
         elif found is not None:
             tally.flags.update(found.flags)
             if "role address" in found.flags and len(tally.roles) < MOST_LISTED:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.text import Text
 
 from services.console.approving import JSON
 from services.console.asking import NotRunning, Services
@@ -15,7 +14,7 @@ from services.console.identities import Person, ask_known
 from services.console.orders import standing_of
 from services.console.programme_topic import read_table
 from services.console.screen import Screen
-from services.console.story import Known, Verdict, read_known, story, tree_lines, verdict
+from services.console.story import Known, Verdict, read_known, story, verdict
 from services.console.surroundings import here
 from shared.errors import Misconfigured
 from shared.ids import BadAddress, address_key
@@ -45,7 +44,8 @@ def why(
     secret = around.settings.identity_secret() if not _ID.fullmatch(supporter.strip()) else b""
     supporter_id = find_supporter(around.services, supporter, secret)
     explained = around.services.get("segmenter", "/ask/explain", send=send, supporter=supporter_id)
-    known = read_known(explained, _outcomes(around.services, around.screen, send, supporter_id))
+    outcomes = _outcomes(around.services, around.screen, send, supporter_id)
+    known = read_known(explained, outcomes, programme.rule_of_send(send))
     zone = ZoneInfo(programme.campaign.timezone) if programme.campaign else None
     found = verdict(known, standing, zone)
     if as_json:
@@ -100,9 +100,10 @@ def _print(screen: Screen, send: str, supporter_id: str, found: Verdict, known: 
     if known.tree:
         says = "in" if known.in_segment else "outside"
         screen.say(f"  Now {says} segment {known.segment}:")
-        for holds, text, fact in tree_lines(known.tree):
-            mark = Text("✓ ", "green") if holds else Text("✗ ", "red")
-            screen.say("    ", mark, text, (f"  ({fact})" if fact else "", "dim"))
+        for branch in known.tree:
+            mark = ("✓ ", "green") if branch.as_wanted else ("✗ ", "red")
+            fact = f"  ({branch.fact})" if branch.fact else ""
+            screen.say("    ", mark, "  " * branch.depth, branch.text, (fact, "dim"))
     if known.standing:
         style = "green" if known.standing == "mailable" else "yellow"
         screen.say("  Standing: ", (known.standing.replace("_", " "), style))
