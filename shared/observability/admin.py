@@ -5,6 +5,7 @@ Runs in a thread of its own. No message ever waits for an answer from here.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from shared.errors import Misconfigured
 from shared.observability.metrics import Metrics
 
 
@@ -40,18 +42,32 @@ class AdminServer:
         )
         self._exposition, self._healthy, self._ready = metrics.exposition, healthy, ready
         self._server = uvicorn.Server(
-            uvicorn.Config(
-                app, host=host, port=port, log_config=None, access_log=False, lifespan="off"
-            )
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
         )
-        self._thread = threading.Thread(target=self._server.run, name="admin", daemon=True)
+        self._host, self._port = host, port
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Listen, then serve. Raises Misconfigured when the port is taken."""
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self._host, self._port))
+        except OSError as error:
+            listening.close()
+            raise Misconfigured(
+                f"port {self._port} on {self._host} is taken ({error.strerror}): stop what runs "
+                "there, or give this service another with DOORSTEP_<SERVICE>__PORT"
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listening],), name="admin", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(timeout=5)
+        if self._thread is not None:
+            self._thread.join(timeout=5)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition(), media_type="text/plain; version=0.0.4")
