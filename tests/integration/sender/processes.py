@@ -57,14 +57,16 @@ def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
 class ServiceProcess:
     """One run of a service. What it logs is in `log`."""
 
-    def __init__(self, module: str, home: Path, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self, module: str, home: Path, settings: Mapping[str, object], *arguments: str
+    ) -> None:
         logs = home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         name = module.rpartition(".")[2]
         self.log = logs / f"{name}-{len(list(logs.iterdir())):03}.log"
         with self.log.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *arguments],
                 cwd=ROOT, env=environment(home, settings), stdout=output, stderr=output,
             )  # fmt: skip
         self.pid = self._process.pid

@@ -93,12 +93,22 @@ class Station:
         self._sets.close()
         self.log.close()
 
+    def check(self) -> None:
+        """Fails with its last words when the tracker has ended by itself."""
+        assert self.tracker is not None
+        assert self.tracker.alive(), f"the tracker ended: {self.tracker.said()[-3000:]}"
+
     # --- the sender ---
 
-    def start_sender(self, module: str = "services.sender", **settings: object) -> ServiceProcess:
-        """Start a sender; `settings` over those of the station, as `fail_at="sender.called"`."""
+    def start_sender(
+        self, *arguments: str, module: str = "services.sender", **settings: object
+    ) -> ServiceProcess:
+        """Start a sender; `settings` over those of the station, as `fail_at="sender.called"`.
+
+        Another `module` than the service's own is one that starts a sender with a planted fault.
+        """
         own = {**self.settings, "sender__ses_endpoint": self.sandbox.url, **settings}
-        sender = ServiceProcess(module, self.home, own)
+        sender = ServiceProcess(module, self.home, own, *arguments)
         self._senders.append(sender)
         return sender
 
@@ -125,6 +135,22 @@ class Station:
             for send in {one.send_id for one in entries}:
                 sets.release(send, 0, [e.supporter_id for e in entries if e.send_id == send])
         self.log.append(list(batches(entries, PARTITIONS, most=most, compress=compress)))
+
+    def sends(self) -> list[str]:
+        """The sends that were fed, in order of name."""
+        return [
+            send for (send,) in self._sets.execute("select distinct send_id from frozen order by 1")
+        ]
+
+    def open(self, send: str) -> int:
+        """How many of its frozen set have no final state in the ledger."""
+        finals = sum(n for state, n in self.states(send).items() if state in FINAL_KINDS)
+        return self.frozen_size(send) - finals
+
+    def frozen_size(self, send: str) -> int:
+        """How many are in the frozen set of a send."""
+        ((number,),) = self._sets.execute("select count(*) from frozen where send_id = ?", (send,))
+        return int(number)
 
     def order(self, send: str, **wanted: Any) -> None:
         """What people want of a send, whole, as the console writes it."""
@@ -201,6 +227,7 @@ class Station:
         finals = FINAL_KINDS
 
         def closed() -> bool:
+            self.check()
             states = self.states(send)
             return sum(states.values()) == people and not states.keys() - finals
 

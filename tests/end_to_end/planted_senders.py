@@ -1,0 +1,63 @@
+"""Senders with a fault planted in them, to prove that the kill run finds what it looks for.
+
+python -m tests.end_to_end.planted_senders outcome-first|default-retries
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import services.sender.__main__ as wiring
+from services.sender.dispatch import Dispatcher
+from services.sender.gateway import OutgoingMail
+from services.sender.last_look import Candidate
+from services.sender.ledger import Ledger
+from services.sender.outcomes import tell
+from services.sender.ses_gateway import SesGateway
+from services.sender.tables import SenderTables
+from shared.clock import to_ms
+from shared.loop.process import run_service
+from shared.store.sqlite import SqliteUnit
+
+BOTO3_DEFAULT_ATTEMPTS = 5
+
+
+class OutcomeFirst(Dispatcher):
+    """Books everybody as accepted before the call, as one does who sees the call as certain."""
+
+    def _choose(
+        self, unit: SqliteUnit, ledger: Ledger, tables: SenderTables, granted: int, now: datetime
+    ) -> list[tuple[Candidate, OutgoingMail]]:
+        started = super()._choose(unit, ledger, tables, granted, now)
+        for candidate, _ in started:
+            tell(unit, ledger.accept(candidate.message_id, None, to_ms(now)), now, self._metrics)
+        return started
+
+
+class Retrying(SesGateway):
+    """Lets boto3 repeat a post by itself, as often as it does when nobody tells it otherwise."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, attempts=BOTO3_DEFAULT_ATTEMPTS)
+
+
+def outcome_first() -> None:
+    wiring.Dispatcher = OutcomeFirst  # type: ignore[attr-defined]
+
+
+def default_retries() -> None:
+    wiring.SesGateway = Retrying  # type: ignore[attr-defined]
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "outcome-first": outcome_first,
+    "default-retries": default_retries,
+}
+
+
+if __name__ == "__main__":
+    FAULTS[sys.argv[1]]()
+    sys.exit(run_service(wiring.GROUP, wiring.Sender))
