@@ -117,10 +117,11 @@ def explanation(
     """
     tree = explain(connection, rule, supporter_id, as_of)
     reasons = left_out(connection, supporter_id, topic=topic, send_id=send_id)
+    somebody = bool(read_kept(connection, [supporter_id]))
     return {
         "supporter_id": supporter_id,
-        "known": bool(read_kept(connection, [supporter_id])),
-        "member": tree.holds,
+        "known": somebody,
+        "member": somebody and tree.holds,
         "mailable": not reasons,
         "reasons": reasons,
         "tree": tree.as_json(),

@@ -146,8 +146,8 @@ class _Compiler:
         return self._found("delivery", f"send_id = ? and {condition}", values)
 
     def _in_area(self, rule: InArea) -> Condition:
-        # A code with a NUL inside is nobody's: such characters are cleaned away on entry.
-        codes = [code for code in rule.codes if "\x00" not in code]
+        # Nobody's code is empty or has a NUL inside: changes are cleaned of both on entry.
+        codes = [code for code in rule.codes if code and "\x00" not in code]
         if not codes:
             return NOBODY
         values = (rule.kind, json.dumps(codes))

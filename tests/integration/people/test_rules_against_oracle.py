@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import get_args
 
@@ -14,9 +14,21 @@ from services.segmenter.people import samples
 from services.segmenter.people.audience import holding
 from services.segmenter.people.explaining import explain
 from services.segmenter.people.rules_sql import Asked, compile_rule
-from shared.programme.rules import AllOf, AnyOf, Attribute, HasTag, InArea, NoneOf, Rule
+from shared.programme.rules import (
+    ActedOn,
+    AllOf,
+    AnyOf,
+    Attribute,
+    Did,
+    Got,
+    HasTag,
+    InArea,
+    NoneOf,
+    Rule,
+    Speaks,
+)
 from tests.integration.people.naive_rules import AS_OF, VALUES, Someone, holds, peoples, rules
-from tests.integration.people.world import World, change, person
+from tests.integration.people.world import World, change, event, person
 
 ONE_WORLD = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -69,6 +81,55 @@ def test_an_explanation_holds_exactly_when_its_rule_does(
     for someone in people:
         tree = explain(shared_world.connection, rule, someone.supporter_id, AS_OF)
         assert tree.holds == holds(rule, someone, AS_OF)
+
+
+@pytest.mark.parametrize("asked", get_args(Asked))
+def test_a_window_is_open_at_its_far_edge_and_closed_at_its_near_one(
+    world: World, asked: Asked
+) -> None:
+    step = timedelta(milliseconds=1)
+    edges = [AS_OF - timedelta(days=2), AS_OF - timedelta(days=2) + step, AS_OF, AS_OF + step]
+    for number, moment in enumerate(edges):
+        act = event("acted", person(number), action="pledged")
+        world.hear(change(person(number)), act.model_copy(update={"at": moment}))
+    within = Did(action="pledged", within_days=2)
+    assert found(world, within, asked) == {person(1), person(2)}
+    ever = Did(action="pledged")
+    assert found(world, ever, asked) == {person(number) for number in range(4)}
+
+
+@pytest.mark.parametrize("asked", get_args(Asked))
+def test_at_least_so_many_actions_count_and_a_repeated_event_does_not(
+    world: World, asked: Asked
+) -> None:
+    for number in range(4):
+        world.hear(change(person(number)))
+        for minute in range(number):
+            act = world.delivery(event("acted", person(number), minute, action="signed"))
+            world.hear(act, act)
+    for at_least in (1, 2, 3):
+        expected = {person(number) for number in range(at_least, 4)}
+        assert found(world, Did(action="signed", at_least=at_least), asked) == expected
+        in_time = Did(action="signed", at_least=at_least, within_days=1)
+        assert found(world, in_time, asked) == expected
+
+
+@pytest.mark.parametrize("asked", get_args(Asked))
+def test_somebody_of_whom_nothing_is_known_is_in_none_of_anything(
+    world: World, asked: Asked
+) -> None:
+    world.hear(change(person(1)))
+    leaves: list[Rule] = [
+        Speaks(languages=("en",)),
+        InArea(kind="ward", codes=("W1", "")),
+        Attribute(name="a", comparison="<", values=(1,)),
+        Did(action="voted", within_days=1),
+        Got(send="s"),
+        ActedOn(send="s"),
+    ]
+    for leaf in leaves:
+        assert found(world, leaf, asked) == set()
+        assert found(world, NoneOf(parts=(leaf,)), asked) == {person(1)}
 
 
 def test_a_thousand_areas_and_two_thousand_parts_can_be_asked(world: World) -> None:

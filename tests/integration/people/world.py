@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 from services.segmenter.people.audience import Counted, Member, count, members
@@ -80,6 +80,7 @@ class World:
     """People in a real store, with a clock that stands still."""
 
     def __init__(self, path: Path, places: Places) -> None:
+        self.path = path
         self.store = SqliteStore(path, PEOPLE_DDL, synchronous="NORMAL")
         self.connection = self.store.connection
         for partition in range(PARTITIONS):
@@ -206,6 +207,35 @@ class World:
             f"select {name} from {table} where supporter_id = ?", (who,)
         )
         return next(rows)[0]
+
+
+class Overheard:
+    """The SQL that is run while it listens, with its values."""
+
+    def __init__(self, world: World) -> None:
+        self._connection = world.connection
+        self.statements: list[tuple[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        self._connection.exec_trace = self._note
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.exec_trace = None
+
+    def _note(self, _: object, sql: str, values: Any) -> bool:
+        self.statements.append((sql, values))
+        return True
+
+    def scanned(self) -> set[str]:
+        """What was read from end to end, by the plans of the statements."""
+        return {
+            str(step[3]).removeprefix("SCAN ")
+            for sql, values in self.statements
+            if sql.lstrip().startswith("select")
+            for step in self._connection.execute(f"explain query plan {sql}", values)
+            if str(step[3]).startswith("SCAN ")
+        }
 
 
 def suppression(subject: str, scope: str, reason: SuppressionReason) -> Stored:
