@@ -134,7 +134,7 @@ def _propose(
             f"{send.name}: the trial render found {some(len(faults), 'fault')}; nothing was "
             f"launched. Mend the template, apply, and launch again\n{listed}"
         )
-    return Proposal(send, standing, pinned, counted, due_at, _zone(table))
+    return Proposal(send, standing, pinned, counted, due_at, table.zone)
 
 
 def _approve(
@@ -269,11 +269,6 @@ def _when(at: datetime, now: datetime, zone: ZoneInfo | None) -> str:
     return f"{moment(at, zone)} (in {duration((at - now).total_seconds())})"
 
 
-def _zone(table: ProgrammeTable) -> ZoneInfo | None:
-    campaign = table.campaign
-    return ZoneInfo(campaign.timezone) if campaign else None
-
-
 def _tell(around: Surroundings, wanted: SendOrder, table: ProgrammeTable, *, as_json: bool) -> None:
     if as_json:
         around.screen.json(wanted)
@@ -282,7 +277,7 @@ def _tell(around: Surroundings, wanted: SendOrder, table: ProgrammeTable, *, as_
     if wanted.due_at is not None and wanted.due_at > wanted.ordered_at:
         around.screen.say(
             ("✓ ", "green"), (name, "bold"),
-            f" is scheduled for {moment(wanted.due_at, _zone(table))}. "
+            f" is scheduled for {moment(wanted.due_at, table.zone)}. "
             f"Until then: `doorstep send cancel {name}`",
         )  # fmt: skip
     elif send is not None and send.mode == "newly_qualifies":

@@ -31,7 +31,7 @@ class Duplicates:
     def look(self, supporter: Supporter) -> Supporter | Refusal | None:
         """The row as it came, a refusal, or None when it only repeats an earlier one."""
         person, named_by = self._person(supporter)
-        digest = supporter.digest()
+        digest = supporter.digest
         known = self._people.get(person)
         if known is not None:
             line, before = known

@@ -5,24 +5,12 @@ Reads options, drives the import and reports; rows are judged in files of their 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from services.console.action_import import ActionImport, run_action_import
 from services.console.action_rows import FIELDS as ACTION_FIELDS
@@ -31,7 +19,6 @@ from services.console.action_rows import read_moment
 from services.console.approving import JSON
 from services.console.columns import Fields, map_columns, read_pairs
 from services.console.csv_files import BadFile, CsvFile, open_csv
-from services.console.home import handed_down, postcodes_folder
 from services.console.identities import Identities
 from services.console.import_report import (
     action_data,
@@ -39,9 +26,11 @@ from services.console.import_report import (
     supporter_data,
     supporter_lines,
 )
+from services.console.postcodes import postcodes
 from services.console.programme_topic import read_table
 from services.console.reading_on import wait_until_read
 from services.console.rejects import Rejects
+from services.console.screen import progress_bar
 from services.console.supporter_import import Import, run_import
 from services.console.supporter_rows import AREA, FIELDS, GivenConsent, Reading, read_day
 from services.console.surroundings import Surroundings, here
@@ -74,6 +63,7 @@ REJECTS = Annotated[
 ]
 
 app = typer.Typer(help="Bring in supporters, actions, postcodes.", no_args_is_help=True)
+app.command("postcodes")(postcodes)
 
 
 @app.command("supporters")
@@ -127,7 +117,7 @@ def supporters(
         secret = around.settings.identity_secret()
         identities = Identities(around.services, log, secret)
         at = _as_of(around, file, as_of)
-        with _progress(around.screen.err) as progress:
+        with progress_bar(around.screen.err) as progress:
             looking = progress.add_task("Looking through", total=None)
             surveyed = survey(
                 csv_file.rows(), columns, lambda seen: progress.update(looking, completed=seen)
@@ -181,14 +171,13 @@ def actions(
         raise BadFile(f"{file}:1: no column action: say what they did with --action")
     with around.log_to_write() as log:
         secret = around.settings.identity_secret()
-        campaign = read_table(log).campaign
-        zone = ZoneInfo(campaign.timezone if campaign else "UTC")
+        zone = read_table(log).zone or ZoneInfo("UTC")
         identities = Identities(around.services, log, secret)
         reading = ActionReading(
             columns, source, secret, zone, around.now(), action.casefold(), _given_at(at, zone)
         )
         with (
-            _progress(around.screen.err) as progress,
+            progress_bar(around.screen.err) as progress,
             Rejects(_beside(file, rejects), csv_file.header, csv_file.delimiter) as refused,
         ):
             task = progress.add_task("Checking" if dry_run else "Importing", total=None)
@@ -204,34 +193,6 @@ def actions(
     _say_rejects(around, refused)
     if dry_run:
         around.screen.say(("Nothing was written: this was a dry run.", "bold"))
-
-
-@app.command("postcodes")
-def postcodes(context: typer.Context, as_json: JSON = False) -> None:
-    """Unpack the directory of all UK postcodes, once, so that the first import is quick."""
-    around = here(context)
-    folder = postcodes_folder(around.settings)
-    command = [sys.executable, "-m", "services.segmenter.people.places", str(folder)]
-    environment = handed_down(around.settings, os.environ)
-    with (
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process,
-        _progress(around.screen.err) as progress,
-    ):
-        task = progress.add_task("Unpacking postcodes", total=None)
-        said: dict[str, Any] = {}
-        for line in process.stdout or ():
-            said = json.loads(line)
-            progress.update(task, completed=said.get("done"), total=said.get("of"))
-    if process.returncode:
-        raise Misconfigured("the postcode directory could not be unpacked: see above")
-    if as_json:
-        around.screen.json(said | {"folder": str(folder)})
-        return
-    around.screen.say(
-        ("✓ ", "green"),
-        f"{said.get('postcodes', 0):,} postcodes of release {said.get('release')} in {folder}",
-    )
-    around.screen.say((str(said.get("attribution", "")), "dim"))
 
 
 def _columns(
@@ -314,14 +275,3 @@ def _say_rejects(around: Surroundings, refused: Rejects) -> None:
             f"Refused rows, with the reason of each: {refused.path}. Mend them there and import "
             "that file"
         )
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )

@@ -64,8 +64,10 @@ def plan(
     with around.log_if_there() as log:
         current = read_table(log) if log is not None else ProgrammeTable()
     changes = diff_programmes(current.newest, programme)
-    _show(around, directory, programme, current, changes, show_all=show_all, as_json=as_json)
-    if not as_json and any(change.action != "unchanged" for change in changes):
+    data = _show(around, directory, programme, current, changes, show_all=show_all, as_json=as_json)
+    if as_json:
+        around.screen.json(data)
+    elif any(change.action != "unchanged" for change in changes):
         around.screen.note(f"Nothing was changed. To do so: doorstep apply {directory}")
 
 
@@ -82,15 +84,19 @@ def apply(
     with around.log_to_write() as log:
         current = read_table(log)
         changes = diff_programmes(current.newest, programme)
-        _show(around, directory, programme, current, changes, show_all=show_all, as_json=as_json)
+        data = _show(
+            around, directory, programme, current, changes, show_all=show_all, as_json=as_json
+        )
         written = [change for change in changes if change.action != "unchanged"]
         if written:
             if not yes:
                 _confirm(around.screen, len(written))
             _write(around, log, programme, current, changes)
-    if not as_json:
-        said = f"{some(len(written), 'change')} applied" if written else "Nothing to do"
-        around.screen.say(("✓ ", "green"), said)
+    if as_json:
+        around.screen.json(data | {"applied": len(written)})
+        return
+    said = f"{some(len(written), 'change')} applied" if written else "Nothing to do"
+    around.screen.say(("✓ ", "green"), said)
 
 
 def change_rows(
@@ -175,7 +181,8 @@ def _show(
     *,
     show_all: bool,
     as_json: bool,
-) -> None:
+) -> dict[str, Any]:
+    """Print what would change, unless it is wanted as JSON; the same as data."""
     now = around.now()
     states = {
         name: state_of(known, current.decisions.get(name), now)
@@ -183,9 +190,9 @@ def _show(
     }
     counts = _counts(around.services, programme, changes)
     remarks = doubts(changes, current, states)
+    data = _as_data(directory, programme, changes, counts, remarks)
     if as_json:
-        around.screen.json(_as_data(directory, programme, changes, counts, remarks))
-        return
+        return data
     for warning in programme.warnings:
         _say_problem(around.screen, warning)
     definitions = programme.by_key()
@@ -210,6 +217,7 @@ def _show(
         around.screen.note("Segments are not counted: the segmenter is not running.")
     for doubt in remarks:
         around.screen.warn(doubt)
+    return data
 
 
 def _counts(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from shared.clock import to_ms
 from shared.errors import Fenced, NeverRetry, RetryLater
@@ -54,6 +55,12 @@ class ProgrammeTable:
         found = (self.newest[key] for key in sorted(self.newest) if key[0] == "campaign")
         first = next((from_wire(each) for each in found), None)
         return first if isinstance(first, Campaign) else None
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The campaign's time zone, in which people read and write times."""
+        campaign = self.campaign
+        return ZoneInfo(campaign.timezone) if campaign else None
 
     def names(self, kind: str) -> list[str]:
         """Names of the definitions of a kind."""

@@ -16,6 +16,13 @@ from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -96,6 +103,18 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> Table:
     for row in rows:
         made.add_row(*(_cell(cell) for cell in row))
     return made
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar that is gone when it is done, so that what remains is the answer."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def number(value: float) -> str:

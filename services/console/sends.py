@@ -5,24 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
 from services.console import approving, orders
 from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
 from services.console.books import (
-    MOST_EDITIONS,
-    Books,
-    books_bar,
-    equation,
-    part_rows,
     read_books,
-    state_rows,
 )
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
@@ -32,26 +24,15 @@ from services.console.programme_topic import (
     read_table,
     send_order_record,
 )
-from services.console.screen import Cell, Column, moment, number, some, table
-from services.console.send_states import MEANING, OVER, State
+from services.console.screen import Column, some
+from services.console.send_screen import body, head, listed_row, send_data
+from services.console.send_states import MEANING, OVER
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
 from shared.log.record import Record
 from shared.programme.problems import no_such
 from shared.wire.programme import SendOrder
 
-STYLES: Final[dict[State, str]] = {
-    "draft": "dim",
-    "scheduled": "cyan",
-    "freezing": "cyan",
-    "held": "bold yellow",
-    "sending": "bold green",
-    "paused": "bold yellow",
-    "cancelling": "yellow",
-    "finished": "green",
-    "cancelled": "dim",
-    "empty": "dim",
-}
 WATCH_SECONDS: Final = 1.0
 
 app = typer.Typer(help="Launch sends, and see what became of them.", no_args_is_help=True)
@@ -74,20 +55,20 @@ def list_sends(
     listed = [standing_of(programme, name, now) for name in names]
     listed = [each for each in listed if state is None or each.state == state]
     if as_json:
-        around.screen.json([_as_data(programme, each) for each in listed])
+        around.screen.json([send_data(programme, each) for each in listed])
         return
     if not listed:
         around.screen.say(
             "There are no sends here yet: apply a programme with `doorstep apply DIR`"
         )
         return
-    zone = _zone(programme)
+    zone = programme.zone
     columns = [
         Column("send", wrap=False), Column("state", wrap=False), Column("segment"),
         Column("due", wrap=False), Column("deadline", wrap=False), Column("audience", number=True),
         Column("ordered by"),
     ]  # fmt: skip
-    around.screen.table(columns, [_listed(programme, each, zone) for each in listed])
+    around.screen.table(columns, [listed_row(programme, each, zone) for each in listed])
     if programme.halted:
         around.screen.warn("everything is halted: lift that with `doorstep halt --lift`")
 
@@ -134,6 +115,8 @@ def cancel(
 ) -> None:
     """End a send for good: what has not gone out never will."""
     around = here(context)
+    with around.log() as log:
+        orders.cancelled(standing_of(read_table(log), name, around.now()), _nobody(around))
     if not yes:
         _confirm(around, f"End {name} for good? What went out stays out. Type yes: ")
     _order(context, name, "is cancelled", orders.cancelled, as_json=as_json)
@@ -156,6 +139,8 @@ def settle(
     if leave == resend:
         raise Misconfigured("say one of --leave (perhaps never) and --resend (perhaps twice)")
     around = here(context)
+    with around.log() as log:
+        standing_of(read_table(log), name, around.now())
     how: Literal["leave", "resend"] = "leave" if leave else "resend"
     states = around.services.get("sender", "/ask/books", send=name)["states"]
     doubtful = int(states.get("in doubt", 0)) + int(states.get("unconfirmed", 0))
@@ -202,6 +187,11 @@ def _order(
         around.screen.say((name, "bold"), " is paused already; nothing was ordered")
 
 
+def _nobody(around: Surroundings) -> Orderer:
+    """For looking whether an order is possible before anybody is asked."""
+    return Orderer("", around.now())
+
+
 def _confirm(around: Surroundings, question: str) -> None:
     if not around.screen.interactive:
         raise Misconfigured("nobody is here to be asked: say --yes")
@@ -209,37 +199,10 @@ def _confirm(around: Surroundings, question: str) -> None:
         raise Misconfigured("nothing was ordered")
 
 
-def _listed(programme: ProgrammeTable, standing: Standing, zone: ZoneInfo | None) -> list[Cell]:
-    send = programme.send(standing.name)
-    order_, decision = standing.order, standing.decision
-    return [
-        Text(standing.name, "bold"),
-        Text(standing.state, STYLES[standing.state]),
-        send.segment if send else None,
-        moment(order_.due_at, zone) if order_ and order_.due_at else None,
-        moment(send.deadline, zone) if send and send.deadline else None,
-        decision.frozen if decision else order_.approved_count if order_ else None,
-        order_.ordered_by if order_ else None,
-    ]
-
-
-def _as_data(programme: ProgrammeTable, standing: Standing) -> dict[str, Any]:
-    send = programme.send(standing.name)
-    return {
-        "send": standing.name,
-        "state": standing.state,
-        "segment": send.segment if send else None,
-        "deadline": send.deadline if send else None,
-        "order": standing.order,
-        "decision": standing.decision,
-        "halted": standing.halted,
-    }
-
-
 def _status_data(
     around: Surroundings, programme: ProgrammeTable, standing: Standing
 ) -> dict[str, Any]:
-    data = _as_data(programme, standing)
+    data = send_data(programme, standing)
     if standing.state != "draft":
         data["books"] = around.services.get("segmenter", "/ask/books", send=standing.name)
         data["held_by_sender"] = _hold(around, standing.name)
@@ -248,12 +211,12 @@ def _status_data(
 
 def _print_status(around: Surroundings, programme: ProgrammeTable, standing: Standing) -> None:
     """What the log says is printed even when the services are down."""
-    around.screen.out.print(_head(programme, standing))
+    around.screen.out.print(head(programme, standing))
     if standing.state != "draft":
         books = read_books(around.services.get("segmenter", "/ask/books", send=standing.name))
         hold = _hold(around, standing.name)
         width = min(around.screen.out.width, 80)
-        around.screen.out.print(_body(programme, standing, books, hold, width))
+        around.screen.out.print(body(programme, standing, books, hold, width))
 
 
 def _watch(
@@ -266,64 +229,11 @@ def _watch(
             standing = standing_of(programme, name, around.now())
             books = read_books(around.services.get("segmenter", "/ask/books", send=name))
             width = min(around.screen.out.width, 80)
-            head = _head(programme, standing)
-            body = _body(programme, standing, books, _hold(around, name), width)
-            live.update(Group(head, body), refresh=True)
+            drawn = body(programme, standing, books, _hold(around, name), width)
+            live.update(Group(head(programme, standing), drawn), refresh=True)
             if standing.state in OVER:
                 return
             time.sleep(WATCH_SECONDS)
-
-
-def _head(programme: ProgrammeTable, standing: Standing) -> RenderableType:
-    zone = _zone(programme)
-    send = programme.send(standing.name)
-    line = Text.assemble((standing.name, "bold"), "  ", (standing.state, STYLES[standing.state]))
-    if standing.order and standing.order.due_at:
-        line.append(f"  due {moment(standing.order.due_at, zone)}")
-    if send and send.deadline:
-        line.append(f"  deadline {moment(send.deadline, zone)}")
-    lines = [line, Text(MEANING[standing.state], "dim")]
-    if standing.halted and standing.state not in OVER:
-        lines.append(Text("Everything is halted: nothing goes out.", "bold yellow"))
-    if standing.decision and standing.decision.reason:
-        lines.append(Text(f"{standing.decision.reason}", "yellow"))
-    if standing.order and standing.order.ordered_by:
-        order_ = standing.order
-        lines.append(
-            Text(f"Last order by {order_.ordered_by}, {moment(order_.ordered_at, zone)}", "dim")
-        )
-    return Group(*lines)
-
-
-def _body(
-    programme: ProgrammeTable, standing: Standing, books: Books, hold: str | None, width: int
-) -> RenderableType:
-    if not books.frozen:
-        return Text(f"Nobody {'was' if standing.state in OVER else 'is'} in its audience.")
-    parts: list[RenderableType] = [Text()]
-    if hold:
-        parts.append(Text(f"The sender holds it back: {hold}", "bold yellow"))
-    parts += [books_bar(books, width), Text(equation(books), "" if books.balanced else "bold red")]
-    parts += [Text(), table(*state_rows(books))]
-    if books.variants:
-        parts += [Text(), table(*part_rows("variant", books.variants, {}))]
-    if len(books.editions) > 1 or any(part.name for part in books.editions):
-        names = _area_names(programme, standing.name)
-        parts += [Text(), table(*part_rows("edition", books.editions, names, MOST_EDITIONS))]
-        if len(books.editions) > MOST_EDITIONS:
-            more = len(books.editions) - MOST_EDITIONS
-            parts.append(Text(f"and {number(more)} more editions; --json shows all", "dim"))
-    return Group(*parts)
-
-
-def _area_names(programme: ProgrammeTable, name: str) -> dict[str, str]:
-    """Edition to how people call it, where the areas file says."""
-    send = programme.send(name)
-    areas = programme.areas(send.areas) if send and send.areas else None
-    if areas is None:
-        return {}
-    said = {code: data.get("name") or data.get("area_name") for code, data in areas.by_code.items()}
-    return {code: f"{code} {name}" for code, name in said.items() if isinstance(name, str)}
 
 
 def _hold(around: Surroundings, name: str) -> str | None:
@@ -333,8 +243,3 @@ def _hold(around: Surroundings, name: str) -> str | None:
     except NotRunning:
         return None
     return str(held) if held else None
-
-
-def _zone(programme: ProgrammeTable) -> ZoneInfo | None:
-    campaign = programme.campaign
-    return ZoneInfo(campaign.timezone) if campaign else None

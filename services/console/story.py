@@ -108,8 +108,10 @@ def read_known(
     )
 
 
-def verdict(known: Known, standing: Standing, zone: ZoneInfo | None = None) -> Verdict:
-    """The one line on top."""
+def verdict(
+    known: Known, standing: Standing, zone: ZoneInfo | None = None, *, goes_on: bool = False
+) -> Verdict:
+    """The one line on top. `goes_on`: the send mails whoever enters its segment from now on."""
     times = _Times(zone)
     if known.outcome is not None:
         return _by_outcome(known.outcome, known.delivery, standing, times)
@@ -119,7 +121,7 @@ def verdict(known: Known, standing: Standing, zone: ZoneInfo | None = None) -> V
         return Verdict("No", "Doorstep does not know this supporter")
     if standing.decision is None and standing.state in ("draft", "scheduled", "paused", "freezing"):
         return _before_launch(known, standing, times)
-    return _outside(known, standing, times)
+    return _outside(known, standing, times, goes_on=goes_on)
 
 
 def story(known: Known, standing: Standing, zone: ZoneInfo | None = None) -> list[tuple[str, str]]:
@@ -229,7 +231,7 @@ def _before_launch(known: Known, standing: Standing, times: _Times) -> Verdict:
     return Verdict("Not yet", f"{when}; they would get it as things stand")
 
 
-def _outside(known: Known, standing: Standing, times: _Times) -> Verdict:
+def _outside(known: Known, standing: Standing, times: _Times, *, goes_on: bool) -> Verdict:
     """Not in the frozen audience of a send that has one."""
     obstacles = _obstacles(known, times)
     if obstacles:
@@ -238,6 +240,10 @@ def _outside(known: Known, standing: Standing, times: _Times) -> Verdict:
         return Verdict("No", "nobody was in its audience when it was due")
     if standing.state == "cancelled":
         return Verdict("No", "the send was cancelled before its audience was frozen")
+    if goes_on:
+        return Verdict(
+            "No", "they are in the segment, and did not enter it while the send was open"
+        )
     return Verdict(
         "No", "they were not in the audience when it was frozen, though they would be in it now"
     )

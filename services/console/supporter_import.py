@@ -141,7 +141,7 @@ def _records(
         if known is not None:
             tally.stay_unsubscribed += known.unsubscribed
             tally.stay_suppressed += bool(known.suppressed) and not known.unsubscribed
-        record = statement_record(change, supporter.digest(), partitions)
+        record = statement_record(change, supporter.digest, partitions)
         tally.last[record.partition, what] = Written(_person(supporter, wanted.source), change)
         records.append(record)
     return records

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from typing import Final, Literal
 
 from services.console.columns import Fields, bad_kind, family_of
@@ -41,6 +42,7 @@ Flag = Literal["role address", "no consent", "no address"]
 Shape = Literal["number", "yes_no", "text"]
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,12})?")
+_ENCODE: Final = json.JSONEncoder(sort_keys=True).encode
 _YES_NO: Final = {"true": True, "false": False}
 
 
@@ -52,7 +54,7 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Supporter:
     """What a row states. `key` belongs to `email`; both None for a person without an address."""
 
@@ -67,18 +69,19 @@ class Supporter:
     consent: Consent | None
     flags: frozenset[Flag] = frozenset()
 
+    @cached_property
     def digest(self) -> str:
         """The same for the same statement, wherever the row stands."""
-        said = {
-            "email": self.email,
-            "profile": dict(self.profile),
-            "attributes": dict(self.attributes),
-            "tags": sorted(self.tags),
-            "areas": dict(self.areas),
-            "consent": self.consent and self.consent.model_dump(mode="json"),
-        }
-        text = json.dumps(said, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        consent = self.consent
+        said = [
+            self.email,
+            dict(self.profile),
+            dict(self.attributes),
+            sorted(self.tags),
+            dict(self.areas),
+            [consent.wording, consent.source, consent.at.isoformat()] if consent else None,
+        ]
+        return hashlib.blake2b(_ENCODE(said).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

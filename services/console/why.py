@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -46,8 +45,10 @@ def why(
     explained = around.services.get("segmenter", "/ask/explain", send=send, supporter=supporter_id)
     outcomes = _outcomes(around.services, around.screen, send, supporter_id)
     known = read_known(explained, outcomes, programme.rule_of_send(send))
-    zone = ZoneInfo(programme.campaign.timezone) if programme.campaign else None
-    found = verdict(known, standing, zone)
+    zone = programme.zone
+    planned = programme.send(send)
+    goes_on = planned is not None and planned.mode == "newly_qualifies"
+    found = verdict(known, standing, zone, goes_on=goes_on)
     if as_json:
         around.screen.json(_as_data(supporter_id, standing.state, found, explained, known))
         return

@@ -1,0 +1,118 @@
+"""A send as people see it: its line in the list, its head, and its books. Pure, but for drawing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from services.console.books import (
+    MOST_EDITIONS,
+    Books,
+    books_bar,
+    equation,
+    part_rows,
+    state_rows,
+)
+from services.console.orders import Standing
+from services.console.programme_topic import ProgrammeTable
+from services.console.screen import Cell, moment, number, table
+from services.console.send_states import MEANING, OVER, State
+
+STYLES: Final[dict[State, str]] = {
+    "draft": "dim",
+    "scheduled": "cyan",
+    "freezing": "cyan",
+    "held": "bold yellow",
+    "sending": "bold green",
+    "paused": "bold yellow",
+    "cancelling": "yellow",
+    "finished": "green",
+    "cancelled": "dim",
+    "empty": "dim",
+}
+
+
+def listed_row(programme: ProgrammeTable, standing: Standing, zone: ZoneInfo | None) -> list[Cell]:
+    """The line of a send in the list."""
+    send = programme.send(standing.name)
+    order_, decision = standing.order, standing.decision
+    return [
+        Text(standing.name, "bold"),
+        Text(standing.state, STYLES[standing.state]),
+        send.segment if send else None,
+        moment(order_.due_at, zone) if order_ and order_.due_at else None,
+        moment(send.deadline, zone) if send and send.deadline else None,
+        decision.frozen if decision else order_.approved_count if order_ else None,
+        order_.ordered_by if order_ else None,
+    ]
+
+
+def send_data(programme: ProgrammeTable, standing: Standing) -> dict[str, Any]:
+    """A send as JSON."""
+    send = programme.send(standing.name)
+    return {
+        "send": standing.name,
+        "state": standing.state,
+        "segment": send.segment if send else None,
+        "deadline": send.deadline if send else None,
+        "order": standing.order,
+        "decision": standing.decision,
+        "halted": standing.halted,
+    }
+
+
+def head(programme: ProgrammeTable, standing: Standing) -> RenderableType:
+    """What the log alone says of a send."""
+    zone = programme.zone
+    send = programme.send(standing.name)
+    line = Text.assemble((standing.name, "bold"), "  ", (standing.state, STYLES[standing.state]))
+    if standing.order and standing.order.due_at:
+        line.append(f"  due {moment(standing.order.due_at, zone)}")
+    if send and send.deadline:
+        line.append(f"  deadline {moment(send.deadline, zone)}")
+    lines = [line, Text(MEANING[standing.state], "dim")]
+    if standing.halted and standing.state not in OVER:
+        lines.append(Text("Everything is halted: nothing goes out.", "bold yellow"))
+    if standing.decision and standing.decision.reason:
+        lines.append(Text(f"{standing.decision.reason}", "yellow"))
+    if standing.order and standing.order.ordered_by:
+        order_ = standing.order
+        lines.append(
+            Text(f"Last order by {order_.ordered_by}, {moment(order_.ordered_at, zone)}", "dim")
+        )
+    return Group(*lines)
+
+
+def body(
+    programme: ProgrammeTable, standing: Standing, books: Books, hold: str | None, width: int
+) -> RenderableType:
+    """The books, as a bar, an equation and tables. `hold`: why the sender holds it back."""
+    if not books.frozen:
+        return Text(f"Nobody {'was' if standing.state in OVER else 'is'} in its audience.")
+    parts: list[RenderableType] = [Text()]
+    if hold:
+        parts.append(Text(f"The sender holds it back: {hold}", "bold yellow"))
+    parts += [books_bar(books, width), Text(equation(books), "" if books.balanced else "bold red")]
+    parts += [Text(), table(*state_rows(books))]
+    if books.variants:
+        parts += [Text(), table(*part_rows("variant", books.variants, {}))]
+    if len(books.editions) > 1 or any(part.name for part in books.editions):
+        names = _area_names(programme, standing.name)
+        parts += [Text(), table(*part_rows("edition", books.editions, names, MOST_EDITIONS))]
+        if len(books.editions) > MOST_EDITIONS:
+            more = len(books.editions) - MOST_EDITIONS
+            parts.append(Text(f"and {number(more)} more editions; --json shows all", "dim"))
+    return Group(*parts)
+
+
+def _area_names(programme: ProgrammeTable, name: str) -> dict[str, str]:
+    """Edition to how people call it, where the areas file says."""
+    send = programme.send(name)
+    areas = programme.areas(send.areas) if send and send.areas else None
+    if areas is None:
+        return {}
+    said = {code: data.get("name") or data.get("area_name") for code, data in areas.by_code.items()}
+    return {code: f"{code} {name}" for code, name in said.items() if isinstance(name, str)}
