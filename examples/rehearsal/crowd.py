@@ -1,30 +1,31 @@
 """A crowd: reads the mails that the SES sandbox delivered and behaves, over real HTTP.
 
 People open and click, some volunteer, a few unsubscribe; a mail proxy fetches pixels in advance
-and a security scanner follows every link. What it did is written as JSON when it ends.
+and a security scanner follows every link. What it did is written as JSON, now and at the end.
 
-    python -m examples.rehearsal.crowd --mail DIR --action-key KEY --report FILE
+    python -m examples.rehearsal.crowd --mail DIR --tracker URL --action-key KEY --report FILE
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import email
+import http.client
 import json
 import os
 import quopri
 import re
 import signal
+import threading
 from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
-
 from examples.rehearsal.behaviour import plan
 
+PEOPLE_AT_ONCE = 8
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_4 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/18.4 Mobile/15E148 Safari/604.1"
@@ -33,6 +34,7 @@ PREFETCH = "Mozilla/5.0"
 SCANNER = "Barracuda Sentinel (EE)"
 PIXEL = re.compile(r'src="([^"]+/o/[^"]+\.gif)"')
 LINK = re.compile(r'href="([^"]+/c/[^"]+)"')
+HEADER = re.compile(r"^(X-SES-Tag-[msv]|List-Unsubscribe): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,110 +46,139 @@ class Mail:
     variant: str
     pixel: str | None
     links: tuple[str, ...]
-    unsubscribe: str | None
+    unsubscribe: str
 
 
 def read_mail(path: Path) -> Mail:
     """Parse a mail file of the sandbox."""
     head, _, body = path.read_bytes().partition(b"\r\n\r\n")
-    message = email.message_from_bytes(head)
+    headers = dict(HEADER.findall(head.decode("ascii").replace("\r\n", "\n")))
     page = quopri.decodestring(body[body.rindex(b"Content-Type: text/html") :]).decode()
     pixel = PIXEL.search(page)
-    unsubscribe = re.search(r"<(https?://[^>]+)>", message.get("List-Unsubscribe", ""))
     return Mail(
-        message_id=message["X-SES-Tag-m"],
-        send=message["X-SES-Tag-s"],
-        variant=message["X-SES-Tag-v"] or "",
+        message_id=headers["X-SES-Tag-m"],
+        send=headers["X-SES-Tag-s"],
+        variant=headers["X-SES-Tag-v"],
         pixel=pixel and pixel.group(1),
         links=tuple(dict.fromkeys(LINK.findall(page))),
-        unsubscribe=unsubscribe and unsubscribe.group(1),
+        unsubscribe=headers["List-Unsubscribe"].strip("<>"),
     )
 
 
 class Crowd:
     """Watches a mail folder and lets each mail be dealt with once."""
 
-    def __init__(self, folder: Path, action_key: str, client: httpx.AsyncClient) -> None:
-        self._folder, self._key, self._client = folder, action_key, client
+    def __init__(self, folder: Path, tracker: str, action_key: str) -> None:
+        self._folder, self._key = folder, action_key
+        self._host = urlsplit(tracker).netloc
         self._seen: set[str] = set()
-        self._at_once = asyncio.Semaphore(8)
-        self.did: Counter[str] = Counter()
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._did: Counter[str] = Counter()
+        self._pool = ThreadPoolExecutor(PEOPLE_AT_ONCE)
 
-    async def read_new(self) -> int:
+    def read_new(self) -> int:
         """Deal with all mails that came since; how many."""
+        if not self._folder.is_dir():
+            return 0
         fresh = [e.name for e in os.scandir(self._folder) if e.name not in self._seen]
         self._seen.update(fresh)
-        await asyncio.gather(*(self._deal_with(self._folder / name) for name in fresh))
+        for _ in self._pool.map(self._deal_with, fresh):
+            pass
         return len(fresh)
 
-    async def _deal_with(self, path: Path) -> None:
-        async with self._at_once:
-            mail = read_mail(path)
-            told = f"{mail.send}/{mail.variant}"
-            self.did[f"{told}/mails"] += 1
-            try:
-                await self._behave(mail, told)
-            except httpx.HTTPError:
-                self.did["failed requests"] += 1
+    def did(self) -> dict[str, int]:
+        """What it did so far."""
+        with self._lock:
+            return dict(self._did)
 
-    async def _behave(self, mail: Mail, told: str) -> None:
+    def _deal_with(self, name: str) -> None:
+        mail = read_mail(self._folder / name)
+        told = f"{mail.send}/{mail.variant}"
+        self._note(f"{told}/mails")
+        try:
+            self._behave(mail, told)
+        except (OSError, http.client.HTTPException):
+            self._own.__dict__.pop("connection", None)
+            self._note("failed requests")
+
+    def _behave(self, mail: Mail, told: str) -> None:
         wanted = plan(mail.message_id, mail.send, mail.variant)
         if wanted.prefetched and mail.pixel:
-            await self._get(mail.pixel, PREFETCH)
-            self.did["prefetched"] += 1
+            self._ask("GET", mail.pixel, PREFETCH)
+            self._note("prefetched")
         if wanted.scanned:
             for link in mail.links:
-                await self._client.head(link, headers={"user-agent": SCANNER})
-                await self._get(link, SCANNER)
-            self.did["scanned"] += 1
+                self._ask("HEAD", link, SCANNER)
+                self._ask("GET", link, SCANNER)
+            self._note("scanned")
         if wanted.opens and mail.pixel:
-            await self._get(mail.pixel, PHONE)
-            self.did[f"{told}/opened"] += 1
+            self._ask("GET", mail.pixel, PHONE)
+            self._note(f"{told}/opened")
         if wanted.clicks and mail.links:
-            answer = await self._get(mail.links[0], PHONE)
-            self.did[f"{told}/clicked"] += 1
+            landing = self._ask("GET", mail.links[0], PHONE)
+            self._note(f"{told}/clicked")
             if wanted.acts:
-                await self._act(answer.headers["location"])
-                self.did[f"{told}/acted"] += 1
-        if wanted.unsubscribes and mail.unsubscribe:
-            await self._client.post(
-                mail.unsubscribe,
-                data={"List-Unsubscribe": "One-Click"},
-            )
-            self.did["unsubscribed"] += 1
+                self._act(landing)
+                self._note(f"{told}/acted")
+        if wanted.unsubscribes:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            self._ask("POST", mail.unsubscribe, PHONE, form, b"List-Unsubscribe=One-Click")
+            self._note("unsubscribed")
 
-    async def _act(self, landing: str) -> None:
+    def _act(self, landing: str) -> None:
         """What the campaign's own site does when the form is filled in."""
         token = parse_qs(urlsplit(landing).query)["d"][0]
-        answer = await self._client.post(
-            "/actions",
-            json={"action": "volunteered", "token": token},
-            headers={"authorization": f"Bearer {self._key}", "idempotency-key": f"form-{token}"},
-        )
-        answer.raise_for_status()
+        headers = {
+            "Authorization": f"Bearer {self._key}",
+            "Idempotency-Key": f"form-{token}",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps({"action": "volunteered", "token": token}).encode()
+        self._ask("POST", "/actions", PHONE, headers, body)
 
-    async def _get(self, url: str, agent: str) -> httpx.Response:
-        return await self._client.get(url, headers={"user-agent": agent})
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        agent: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> str:
+        """One request over this thread's connection; where the answer points, if anywhere."""
+        connection = self._own.__dict__.get("connection")
+        if connection is None:
+            connection = self._own.connection = http.client.HTTPConnection(self._host, timeout=30)
+        path = urlsplit(url).path
+        connection.request(method, path, body, {"User-Agent": agent, **(headers or {})})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= 400:
+            raise http.client.HTTPException(f"{method} {path}: {answer.status}")
+        return str(answer.getheader("Location", ""))
+
+    def _note(self, what: str) -> None:
+        with self._lock:
+            self._did[what] += 1
 
 
-async def main() -> None:
+def main() -> None:
     arguments = argparse.ArgumentParser(description="Let a crowd read the sandbox's mails.")
     arguments.add_argument("--mail", type=Path, required=True)
     arguments.add_argument("--tracker", required=True)
     arguments.add_argument("--action-key", required=True)
     arguments.add_argument("--report", type=Path, required=True)
     given = arguments.parse_args()
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    async with httpx.AsyncClient(base_url=given.tracker, timeout=30) as client:
-        crowd = Crowd(given.mail, given.action_key, client)
-        while True:
-            busy = await crowd.read_new() if given.mail.is_dir() else 0
-            given.report.write_text(json.dumps(crowd.did))
-            if stopping.is_set() and not busy:
-                return
-            await asyncio.sleep(0.3)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    crowd = Crowd(given.mail, given.tracker, given.action_key)
+    while True:
+        busy = crowd.read_new()
+        given.report.write_text(json.dumps(crowd.did()))
+        if stopping.is_set() and not busy:
+            return
+        stopping.wait(0.3)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

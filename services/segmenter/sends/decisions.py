@@ -73,15 +73,14 @@ def decide_finish(
     partitions: int,
     now: datetime,
     *,
-    accepting: bool,
     cancelled: bool,
 ) -> SendDecision | None:
     """Finished (or cancelled) when every partition has reported and nothing is open.
 
-    `accepting`: more people may still qualify.
+    Not to be asked while more people may still qualify.
     """
     under_way = decision.state == "released" or (decision.state == "held" and cancelled)
-    if accepting or not under_way or len(reports) < partitions:
+    if not under_way or len(reports) < partitions:
         return None
     frozen = sum(report.frozen for report in reports.values())
     final = sum(sum(report.finals.values()) for report in reports.values())

@@ -161,14 +161,12 @@ class Sends:
         if held is not None:
             return held
         ends = send.until is not None and send.until <= now
-        accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
+        if made.state not in {"released", "held"} or (
+            send.mode == "newly_qualifies" and not ends and not order.cancelled
+        ):
+            return None
         return decide_finish(
-            made,
-            reports.progress(send.name, 0),
-            self._partitions,
-            now,
-            accepting=accepting,
-            cancelled=order.cancelled,
+            made, reports.progress(send.name, 0), self._partitions, now, cancelled=order.cancelled
         )
 
     def _told(self, decision: SendDecision) -> bool:
