@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 NEVER: Final = frozenset(
     {
-        "abuse", "hostmaster", "mailer-daemon", "no-reply", "no_reply", "noc", "noreply",
-        "do-not-reply", "donotreply", "postmaster", "root", "security", "spam", "usenet", "uucp",
-        "webmaster", "www", "ftp",
+        "abuse", "bounce", "bounces", "do-not-reply", "donotreply", "ftp", "hostmaster",
+        "mailer-daemon", "no-reply", "no_reply", "nobody", "noc", "noreply", "postmaster", "root",
+        "spam", "unsubscribe", "usenet", "uucp", "www",
     }
 )  # fmt: skip
 """Nobody there has asked for mail: such a row is refused."""
@@ -22,8 +22,8 @@ ROLES: Final = frozenset(
         "accounts", "admin", "all", "billing", "campaigns", "committee", "contact", "editor",
         "enquiries", "everyone", "feedback", "finance", "hello", "help", "hr", "info", "inquiries",
         "it", "jobs", "mail", "marketing", "media", "members", "membership", "news", "newsletter",
-        "office", "orders", "press", "reception", "recruitment", "sales", "secretary", "staff",
-        "subscribe", "support", "team", "treasurer", "unsubscribe", "volunteers",
+        "office", "orders", "press", "reception", "recruitment", "sales", "secretary",
+        "security", "staff", "subscribe", "support", "team", "treasurer", "volunteers", "webmaster",
     }
 )  # fmt: skip
 """Read by several people or by whoever is in office: kept, and reported."""
