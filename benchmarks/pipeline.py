@@ -3,9 +3,10 @@
 Ours: `doorstep up` with sandbox, from the launch of the volunteer ask until the last message has
 a final state: frozen, released, rendered, in the ledger, called, outcomes back in the books, every
 hop durable. Reference: one loop of stock Jinja2, `EmailMessage` and boto3 with its defaults over
-the same recipients, durable nowhere. Value and reference are mails a second; the JSON also gives the CPU
-seconds per 1,000 mails of either side (the sandbox not counted). Messages differ a little: ours are
-signed link by link, theirs carry the same text and plain links.
+the same recipients, durable nowhere. Value and reference
+are mails a second; the JSON also gives the CPU seconds per 1,000 mails of either side (the sandbox
+not counted). Messages differ a little: ours are signed link by link, theirs carry the same text and
+plain links.
 
     make bench NAME=pipeline [BENCH_OPTIONS="--people 6000"]
 """

@@ -45,9 +45,7 @@ _OUR_REQUESTS: Final = frozenset(
 """Credentials, signature, clock: every message would meet the same."""
 
 
-def read_refusal(
-    status: int, code: str, message: str
-) -> Answer:
+def read_refusal(status: int, code: str, message: str) -> Answer:
     """The answer behind an error response of SES.
 
     Only what SES says about this very message ends it. A refusal nobody has foreseen holds the

@@ -146,28 +146,33 @@ class Sends:
             self._fail_points.reach("segmenter.decide.after_commit")
 
     def _decision(self, planned: Planned, now: datetime) -> SendDecision | None:
-        order, send = planned.order, planned.send
-        if order.due_at is None or order.due_at > now:
+        """What is to be decided about a send now, if anything."""
+        due_at = planned.order.due_at
+        if due_at is None or due_at > now:
             return None
-        reports = Reports(self._store.connection)
-        made = self._programme.decisions.get((send.name, 0))
-        if made is None:
-            if order.cancelled:
-                return _plain(send.name, "cancelled", "cancelled before it was due", now)
-            if send.mode == "newly_qualifies":
-                return _plain(send.name, "released", "", now)
-            return decide_launch(order, 0, reports.freezes(send.name, 0), self._partitions, now)
+        made = self._programme.decisions.get((planned.send.name, 0))
+        return self._first(planned, now) if made is None else self._next(planned, made, now)
+
+    def _first(self, planned: Planned, now: datetime) -> SendDecision | None:
+        order, send = planned.order, planned.send
+        if order.cancelled:
+            return _plain(send.name, "cancelled", "cancelled before it was due", now)
+        if send.mode == "newly_qualifies":
+            return _plain(send.name, "released", "", now)
+        freezes = Reports(self._store.connection).freezes(send.name, 0)
+        return decide_launch(order, 0, freezes, self._partitions, now)
+
+    def _next(self, planned: Planned, made: SendDecision, now: datetime) -> SendDecision | None:
+        order, send = planned.order, planned.send
         held = approve_held(made, order, now)
         if held is not None:
             return held
         ends = send.until is not None and send.until <= now
-        if made.state not in {"released", "held"} or (
-            send.mode == "newly_qualifies" and not ends and not order.cancelled
-        ):
+        accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
+        if made.state not in {"released", "held"} or accepting:
             return None
-        return decide_finish(
-            made, reports.progress(send.name, 0), self._partitions, now, cancelled=order.cancelled
-        )
+        progress = Reports(self._store.connection).progress(send.name, 0)
+        return decide_finish(made, progress, self._partitions, now, cancelled=order.cancelled)
 
     def _told(self, decision: SendDecision) -> bool:
         """Whether this decision is in the outbox or on the log already."""

@@ -78,11 +78,11 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
