@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from services.sender.dispatch import Dispatcher
-from services.sender.intake import Intake
+from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
@@ -63,7 +63,15 @@ class Sender:
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)
         work = StatefulWork(GROUP, INPUTS, member, self._store, handler, relay, clock, fail_points)
         self._loop = Loop(
-            GROUP, INPUTS, member, work, settings.loop, clock, metrics, rewind=work.rewind
+            GROUP,
+            INPUTS,
+            member,
+            work,
+            settings.loop,
+            clock,
+            metrics,
+            rewind=work.rewind,
+            ignored=ignored,
         )
         self._admin = AdminServer(
             "127.0.0.1", own.port, metrics,

@@ -17,16 +17,26 @@ from services.sender.outcomes import tell
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
+from shared.log.record import Stored
+from shared.log.topics import EVENTS
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
 from shared.store.sqlite import SqliteStore, SqliteUnit
 from shared.wire.batches import MessageBatch
-from shared.wire.events import Event
+from shared.wire.events import MEANING, Event
 
 FROM_SES = frozenset(
     {"ses_sent", "delivered", "bounced", "soft_bounced", "complained", "rejected", "delayed"}
 )
 """Every one of these proves that SES accepted the message."""
+
+IGNORED_TYPES = frozenset(f"doorstep.{kind}".encode() for kind in set(MEANING) - FROM_SES)
+"""Types of events that say nothing to the ledger."""
+
+
+def ignored(stored: Stored) -> bool:
+    """Whether a record can be left unread, by its type alone."""
+    return stored.topic == EVENTS and stored.header("ce_type") in IGNORED_TYPES
 
 
 def _content(stored: Stored) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -36,11 +36,11 @@ class Decoded:
     newer: dict[TopicPartition, tuple[Stored, NewerVersion]] = field(default_factory=dict)
 
 
-def decode_all(records: Iterable[Stored]) -> Decoded:
-    """Decode in order; after a newer version, nothing more of that place."""
+def decode_all(records: Iterable[Stored], ignored: Callable[[Stored], bool]) -> Decoded:
+    """Decode in order what is not `ignored`; after a newer version, nothing more of that place."""
     decoded = Decoded()
     for stored in records:
-        if stored.place in decoded.newer:
+        if stored.place in decoded.newer or ignored(stored):
             continue
         try:
             decoded.deliveries.append(Delivery(stored, decode(stored)))

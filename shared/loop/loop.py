@@ -51,11 +51,13 @@ class Loop:
         *,
         before_turn: Callable[[], None] = lambda: None,
         rewind: Rewinding | None = None,
+        ignored: Callable[[Stored], bool] = lambda _: False,
     ) -> None:
+        """`ignored` says by a record's headers that the handler has no use for it."""
         self._group, self._topics = group, tuple(topics)
         self._member, self._work = member, work
         self._settings, self._clock, self._metrics = settings, clock, metrics
-        self._before_turn = before_turn
+        self._before_turn, self._ignored = before_turn, ignored
         self._rewind = rewind or self._rewind_in_log
         self._journal = Journal("loop")
         self._stopping = threading.Event()
@@ -164,7 +166,7 @@ class Loop:
             self._fenced(error)
 
     def _apply_records(self, polled: Polled, records: Sequence[Stored]) -> None:
-        decoded = decode_all(records)
+        decoded = decode_all(records, self._ignored)
         through = _through(records, decoded)
         if through:
             letters = self._work.apply(

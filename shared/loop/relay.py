@@ -60,7 +60,7 @@ class Relay:
         """
         total = 0
         while True:
-            outputs, cursors = self._pending()
+            outputs, cursors, more = self._pending()
             if not outputs:
                 return total
             self._fail_points.reach("relay.before_commit")
@@ -68,6 +68,8 @@ class Relay:
             self._fail_points.reach("relay.after_commit")
             self._published.update(cursors)
             total += len(outputs)
+            if not more:
+                return total
 
     def trim(self, unit: Unit, partitions: Iterable[int]) -> None:
         """Inside a unit: forget rows that are published."""
@@ -77,21 +79,26 @@ class Relay:
                 unit.trim(partition, published)
                 self._trimmed[partition] = published
 
-    def _pending(self) -> tuple[list[Record], dict[int, int]]:
+    def _pending(self) -> tuple[list[Record], dict[int, int], bool]:
+        """Records to publish now, how far they go by number, and whether there may be more."""
+        newest = self._store.last_seqs()
         outputs: list[Record] = []
         cursors: dict[int, int] = {}
-        size = 0
+        size, full = 0, False
         for partition, published in self._published.items():
+            if newest.get(partition, 0) <= published:
+                continue
             for row in self._store.pending(partition, published, ROWS - len(outputs)):
                 outputs.append(row.record)
                 cursors[partition] = row.seq
                 size += len(row.record.value or b"")
                 if size > BYTES:
                     break
-            if len(outputs) >= ROWS or size > BYTES:
+            full = len(outputs) >= ROWS or size > BYTES
+            if full:
                 break
         self._metrics.outbox_pending.set(len(outputs))
-        return outputs, cursors
+        return outputs, cursors, full
 
     def _log_positions(self, cursors: dict[int, int]) -> dict[TopicPartition, Position]:
         positions: dict[TopicPartition, Position] = {}

@@ -72,6 +72,10 @@ class Store(Protocol[UnitOut_co]):
         """Outbox rows with a seq above `after_seq`, in order."""
         ...
 
+    def last_seqs(self) -> dict[int, int]:
+        """Number to the seq of its newest outbox row, for every number ever owned."""
+        ...
+
     def last_seq(self, partition: int) -> int:
         """The seq of the newest outbox row ever written for the number; 0 before the first."""
         ...

@@ -175,6 +175,9 @@ class SqliteStore:
             )
         ]
 
+    def last_seqs(self) -> dict[int, int]:
+        return dict(self.connection.execute("select partition, last_seq from ownership"))
+
     def last_seq(self, partition: int) -> int:
         for (seq,) in self.connection.execute(
             "select last_seq from ownership where partition = ?", (partition,)
