@@ -51,6 +51,10 @@ class Services:
         self._settings = settings
         self._client = httpx.Client(transport=transport, trust_env=False, timeout=PATIENCE_SECONDS)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def url(self, service: Service) -> str:
         """Where the service answers."""
         section = getattr(self._settings, service)

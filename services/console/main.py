@@ -112,7 +112,9 @@ def doorstep(
 ) -> None:
     """Event-driven email programmes, neighbourhood by neighbourhood."""
     if context.obj is None:
-        context.obj = Surroundings(home=home)
+        around = Surroundings(home=home)
+        context.obj = around
+        context.call_on_close(around.close)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -79,6 +79,11 @@ class Surroundings:
     def now(self) -> datetime:
         return self.clock.now()
 
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if "services" in self.__dict__:
+            self.services.close()
+
     @cached_property
     def person(self) -> str:
         """Who gives the order: the name of the user on this machine."""
