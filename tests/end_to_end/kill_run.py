@@ -90,7 +90,7 @@ class Lives:
         sender = self._start()
         if self._dice.random() >= KILLED_WHILE_STARTING:
             sender.wait_for_line('"action": "loop.ownership"')
-        _pass(self._dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))
+        pass_time(self._dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))
         assert sender.alive(), f"ended by itself: {sender.said()[-3000:]}"
         sender.kill()
 
@@ -107,7 +107,7 @@ class Lives:
             if not any(here.states(send)["ready"] for send in waves):
                 number = len(here.sends())
                 here.feed(f"pulse-{number:02}", people(3, f"pulse{number}"))
-            _pass(1.5)
+            pass_time(1.5)
         for send in here.sends():
             here.wait_until_closed(send, here.frozen_size(send))
         here.wait_until_heard(*here.sends())
@@ -176,8 +176,8 @@ def _portions(run: Run, dice: random.Random) -> Iterator[list[Person]]:
         yield found
 
 
-def _pass(seconds: float) -> None:
-    """Let the sender live for so long."""
+def pass_time(seconds: float) -> None:
+    """Let things go on for so long."""
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() >= end, "time to pass")
 

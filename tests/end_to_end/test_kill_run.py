@@ -43,7 +43,7 @@ def test_random_kills_double_nobody_and_forget_nobody(tmp_path: Path, policy: Po
     ],
 )
 def test_the_same_run_finds_a_planted_fault(tmp_path: Path, plant: Plant, found: str) -> None:
-    verdict = kill_run(tmp_path, Run(messages=360, kills=6, plant=plant))
+    verdict = kill_run(tmp_path, Run(messages=300, kills=5, plant=plant))
 
     assert not verdict["balanced"]
     assert verdict["counts"][found] > 0

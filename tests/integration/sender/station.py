@@ -63,7 +63,7 @@ class Station:
             **{f"sender__{name}": value for name, value in sender_settings.items()},
         }
         self.ledger = home / "sender" / "ledger.db"
-        self.frozen = home / "frozen.db"
+        self.frozen = home / "frozen.db"  # the sets the auditor is given
         self.log = EmbeddedLog(home / "log.db", PARTITIONS)
         port = self.settings["tracker__port"]
         self.sandbox = SandboxProcess(
@@ -71,7 +71,7 @@ class Station:
             "--sns-endpoint", f"http://127.0.0.1:{port}/sns", *sandbox_options,
         )  # fmt: skip
         self.tracker: ServiceProcess | None = None
-        self._senders: list[ServiceProcess] = []
+        self._started: list[ServiceProcess] = []
         self._events = self.log.follow(EVENTS)
         self._reading = threading.Lock()
         self._told: list[Envelope] = []
@@ -81,12 +81,11 @@ class Station:
 
     def __enter__(self) -> Self:
         self.sandbox.start()
-        self.tracker = ServiceProcess("services.tracker", self.home, self.settings)
-        self.tracker.wait_for_line("tracker.listening")
+        self.tracker = self.start("services.tracker").wait_for_line("tracker.listening")
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (*self._senders, *([self.tracker] if self.tracker else [])):
+        for process in self._started:
             process.kill()
         self.sandbox.kill()
         self._events.close()
@@ -107,10 +106,14 @@ class Station:
 
         Another `module` than the service's own is one that starts a sender with a planted fault.
         """
+        return self.start(module, *arguments, **settings)
+
+    def start(self, module: str, *arguments: str, **settings: object) -> ServiceProcess:
+        """Start a service of this home; it ends with the station at the latest."""
         own = {**self.settings, "sender__ses_endpoint": self.sandbox.url, **settings}
-        sender = ServiceProcess(module, self.home, own, *arguments)
-        self._senders.append(sender)
-        return sender
+        process = ServiceProcess(module, self.home, own, *arguments)
+        self._started.append(process)
+        return process
 
     # --- what it is told ---
 
@@ -200,7 +203,7 @@ class Station:
         if not self.ledger.exists():
             return {}
         names = ("message_id", "state", "settled", "attempt", "reason", "ses_message_id")
-        with closing(_reading(self.ledger)) as database:
+        with closing(reading(self.ledger)) as database:
             found = database.execute(
                 f"select {','.join(names)} from message where send_id = ?", (send,)
             )
@@ -219,7 +222,7 @@ class Station:
         try:
             until(lambda: self.states(send) == wanted, f"{states} of {send}", seconds=seconds)
         except AssertionError as error:
-            said = self._senders[-1].said()[-3000:] if self._senders else ""
+            said = self._started[-1].said()[-3000:] if self._started else ""
             raise AssertionError(f"{error}; it is {self.states(send)}; {said}") from None
 
     def wait_until_closed(self, send: str, people: int, *, seconds: float = 60) -> Counter[str]:
@@ -268,19 +271,18 @@ class Station:
         for send in sends:
             mails = sum(self.mailed(send).values())
             self.wait_for_event(send, "ses_sent", mails)
+        until(lambda: self.has_read(self.ledger), "the sender to read all events")
+
+    def has_read(self, store: Path) -> bool:
+        """Whether the service with this store has read all of `events`."""
         ends = self.log.end_offsets(EVENTS)
-
-        def read() -> bool:
-            with closing(_reading(self.ledger)) as database:
-                positions = dict(
-                    database.execute(
-                        "select partition, next_offset from input_position where topic = ?",
-                        (EVENTS,),
-                    )
+        with closing(reading(store)) as database:
+            positions = dict(
+                database.execute(
+                    "select partition, next_offset from input_position where topic = ?", (EVENTS,)
                 )
-            return all(positions.get(partition, 0) >= end for partition, end in ends.items())
-
-        until(read, "the sender to read all events")
+            )
+        return all(positions.get(partition, 0) >= end for partition, end in ends.items())
 
     def audit(self, *sends: str, policy: str = "leave", **options: int) -> dict[str, Any]:
         """The auditor's verdict over these sends. Raises AssertionError when it cannot look.
@@ -316,7 +318,8 @@ class Station:
             FrozenSets(self._sets).outcomes(outcomes)
 
 
-def _reading(path: Path) -> apsw.Connection:
+def reading(path: Path) -> apsw.Connection:
+    """A connection that cannot write."""
     database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     database.set_busy_timeout(10_000)
     return database
