@@ -52,7 +52,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How rows are read. `zone`: of times without one; `action`, `at`: for rows that say none."""
+    """How rows are read. `zone`: of times without one; `action`, `at`: for rows that say none.
+
+    `own_actions`: names that only look like misspelt ones.
+    """
 
     columns: Mapping[str, int]
     source: str
@@ -61,6 +64,7 @@ class Reading:
     now: datetime
     action: str = ""
     at: datetime | None = None
+    own_actions: frozenset[str] = frozenset()
 
 
 class _Wrong(ValueError):
@@ -123,8 +127,8 @@ def _act(row: Row, reading: Reading) -> Act:
     if not _ACTION.fullmatch(action):
         what = f'"{action[:40]}" cannot be the name of an action' if action else "empty"
         raise _Wrong(f"action: {what}; name it as volunteered, pledged, donated, voted ...")
-    if wrong := strange_action(action):
-        raise _Wrong(f"action: {wrong[0]}; {wrong[1]}")
+    if action not in reading.own_actions and (wrong := strange_action(action)):
+        raise _Wrong(f"action: {wrong[0]}; {wrong[1]} If not, say --own-action {action}")
     supporter_id, person = _who(cell, reading)
     return Act(
         row.line, supporter_id, person, action, _at(cell, reading), _properties(cell, reading)

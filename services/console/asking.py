@@ -159,5 +159,5 @@ def _read(service: Service, path: str, response: httpx.Response) -> dict[str, An
         )
     raise WrongAnswer(
         f"the {service} answered {path} with status {response.status_code}: "
-        f"{said or 'its log says why (LOGS/' + service + '.log)'}"
+        f"{said or 'why is in logs/' + service + '.log of the home'}"
     )

@@ -46,6 +46,9 @@ WORDS: Final[Mapping[str, str]] = {
 }
 
 MARKS: Final = ("delivered", "opened", "clicked", "acted", "bounced")
+COUNTS: Final = ("frozen", "accepted", "not sent", "open")
+FROM_WIDTH: Final = {"not sent": 90, "opened": 110, "bounced": 100}
+"""Columns that a narrow terminal does without."""
 MOST_EDITIONS: Final = 20
 
 
@@ -154,9 +157,8 @@ def part_rows(
 ) -> tuple[list[Column], list[list[Cell]]]:
     """A row for each variant or edition: largest first; opens, clicks, actions of the accepted."""
     columns = [
-        Column(title),
-        *(Column(each, number=True) for each in ("frozen", "accepted", "not sent", "open")),
-        *(Column(mark, number=True) for mark in MARKS),
+        Column(title, wrap=False),
+        *(Column(each, True, False, FROM_WIDTH.get(each, 0)) for each in (*COUNTS, *MARKS)),
     ]
     ranked = sorted(parts, key=lambda part: (-part.frozen, part.name))
     rows: list[list[Cell]] = []

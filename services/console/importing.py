@@ -155,6 +155,10 @@ def actions(
     ignore: IGNORE = None,
     action: Annotated[str, typer.Option(help="What they did, for rows that do not say.")] = "",
     at: Annotated[str | None, typer.Option(help="When, for rows that do not say.")] = None,
+    own_actions: Annotated[
+        list[str] | None,
+        typer.Option("--own-action", help="An action of your own that looks like a known one."),
+    ] = None,
     encoding: ENCODING = None,
     rejects: REJECTS = None,
     as_json: JSON = False,
@@ -174,8 +178,9 @@ def actions(
         zone = read_table(log).zone or ZoneInfo("UTC")
         identities = Identities(around.services, log, secret)
         reading = ActionReading(
-            columns, source, secret, zone, around.now(), action.casefold(), _given_at(at, zone)
-        )
+            columns, source, secret, zone, around.now(), action.casefold(), _given_at(at, zone),
+            frozenset(own_actions or ()),
+        )  # fmt: skip
         with (
             progress_bar(around.screen.err) as progress,
             Rejects(_beside(file, rejects), csv_file.header, csv_file.delimiter) as refused,

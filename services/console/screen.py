@@ -31,11 +31,15 @@ PIPED_WIDTH: Final = 140
 
 
 class Column(NamedTuple):
-    """A column of a table; numbers stand to the right."""
+    """A column of a table; numbers stand to the right.
+
+    `from_width`: left out on a terminal that is narrower.
+    """
 
     title: str
     number: bool = False
     wrap: bool = True
+    from_width: int = 0
 
 
 Cell = str | int | Text | None
@@ -87,13 +91,14 @@ class Screen:
         self.out.file.flush()
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
-        self.out.print(table(columns, rows))
+        self.out.print(table(columns, rows, self.out.width))
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> Table:
-    """A table without lines but the one under its head."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> Table:
+    """A table without lines but the one under its head, for a terminal of that width."""
+    shown = [index for index, each in enumerate(columns) if each.from_width <= width]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
+    for column in (columns[index] for index in shown):
         made.add_column(
             Text(column.title),
             justify="right" if column.number else "left",
@@ -101,7 +106,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> Table:
             overflow="fold",
         )
     for row in rows:
-        made.add_row(*(_cell(cell) for cell in row))
+        made.add_row(*(_cell(row[index]) for index in shown))
     return made
 
 
@@ -142,6 +147,11 @@ def moment(at: datetime | str | None, zone: ZoneInfo | None = None) -> str:
     known = datetime.fromisoformat(at) if isinstance(at, str) else at
     local = known.astimezone(zone or UTC)
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname() or ''}".rstrip()
+
+
+def minute(at: datetime | None, zone: ZoneInfo | None = None) -> str | None:
+    """A time to the minute, for tables whose head names the zone."""
+    return None if at is None else f"{at.astimezone(zone or UTC):%Y-%m-%d %H:%M}"
 
 
 def duration(seconds: float) -> str:

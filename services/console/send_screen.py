@@ -18,8 +18,10 @@ from services.console.books import (
 )
 from services.console.orders import Standing
 from services.console.programme_topic import ProgrammeTable
-from services.console.screen import Cell, moment, number, table
+from services.console.screen import Cell, minute, moment, number, table
 from services.console.send_states import MEANING, OVER, State
+
+WIDEST_BAR: Final = 80
 
 STYLES: Final[dict[State, str]] = {
     "draft": "dim",
@@ -43,8 +45,8 @@ def listed_row(programme: ProgrammeTable, standing: Standing, zone: ZoneInfo | N
         Text(standing.name, "bold"),
         Text(standing.state, STYLES[standing.state]),
         send.segment if send else None,
-        moment(order_.due_at, zone) if order_ and order_.due_at else None,
-        moment(send.deadline, zone) if send and send.deadline else None,
+        minute(order_.due_at, zone) if order_ else None,
+        minute(send.deadline, zone) if send else None,
         decision.frozen if decision else order_.approved_count if order_ else None,
         order_.ordered_by if order_ else None,
     ]
@@ -95,13 +97,16 @@ def body(
     parts: list[RenderableType] = [Text()]
     if hold:
         parts.append(Text(f"The sender holds it back: {hold}", "bold yellow"))
-    parts += [books_bar(books, width), Text(equation(books), "" if books.balanced else "bold red")]
-    parts += [Text(), table(*state_rows(books))]
+    parts += [
+        books_bar(books, min(width, WIDEST_BAR)),
+        Text(equation(books), "" if books.balanced else "bold red"),
+    ]
+    parts += [Text(), table(*state_rows(books), width)]
     if books.variants:
-        parts += [Text(), table(*part_rows("variant", books.variants, {}))]
+        parts += [Text(), table(*part_rows("variant", books.variants, {}), width)]
     if len(books.editions) > 1 or any(part.name for part in books.editions):
         names = _area_names(programme, standing.name)
-        parts += [Text(), table(*part_rows("edition", books.editions, names, MOST_EDITIONS))]
+        parts += [Text(), table(*part_rows("edition", books.editions, names, MOST_EDITIONS), width)]
         if len(books.editions) > MOST_EDITIONS:
             more = len(books.editions) - MOST_EDITIONS
             parts.append(Text(f"and {number(more)} more editions; --json shows all", "dim"))

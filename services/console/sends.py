@@ -64,11 +64,16 @@ def list_sends(
         return
     zone = programme.zone
     columns = [
-        Column("send", wrap=False), Column("state", wrap=False), Column("segment"),
-        Column("due", wrap=False), Column("deadline", wrap=False), Column("audience", number=True),
-        Column("ordered by"),
-    ]  # fmt: skip
+        Column("send", wrap=False),
+        Column("state", wrap=False),
+        Column("segment", wrap=False, from_width=110),
+        Column("due", wrap=False),
+        Column("deadline", wrap=False),
+        Column("audience", number=True),
+        Column("ordered by", wrap=False, from_width=100),
+    ]
     around.screen.table(columns, [listed_row(programme, each, zone) for each in listed])
+    around.screen.note((f"Times are of {zone.key if zone else 'UTC'}.", "dim"))
     if programme.halted:
         around.screen.warn("everything is halted: lift that with `doorstep halt --lift`")
 
@@ -215,7 +220,7 @@ def _print_status(around: Surroundings, programme: ProgrammeTable, standing: Sta
     if standing.state != "draft":
         books = read_books(around.services.get("segmenter", "/ask/books", send=standing.name))
         hold = _hold(around, standing.name)
-        width = min(around.screen.out.width, 80)
+        width = around.screen.out.width
         around.screen.out.print(body(programme, standing, books, hold, width))
 
 
@@ -228,7 +233,7 @@ def _watch(
             refresh()
             standing = standing_of(programme, name, around.now())
             books = read_books(around.services.get("segmenter", "/ask/books", send=name))
-            width = min(around.screen.out.width, 80)
+            width = around.screen.out.width
             drawn = body(programme, standing, books, _hold(around, name), width)
             live.update(Group(head(programme, standing), drawn), refresh=True)
             if standing.state in OVER:

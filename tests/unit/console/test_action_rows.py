@@ -16,9 +16,12 @@ LONDON = ZoneInfo("Europe/London")
 ID = "7e0c6a5e-0000-8000-8000-000000000000"
 
 
-def read(**cells: str) -> Act | Refusal:
+def read(own: str = "", /, **cells: str) -> Act | Refusal:
     named = {name.replace("__", "."): cell for name, cell in cells.items()}
-    reading = Reading({name: index for index, name in enumerate(named)}, "van", SECRET, LONDON, NOW)
+    reading = Reading(
+        {name: index for index, name in enumerate(named)}, "van", SECRET, LONDON, NOW,
+        own_actions=frozenset({own}),
+    )  # fmt: skip
     return read_act(Row(2, tuple(named.values())), reading)
 
 
@@ -75,3 +78,11 @@ def test_the_same_row_is_the_same_event_and_holds_no_address() -> None:
     record = act_record(found, ID, 24)
     assert record == act_record(found, ID, 24)
     assert b"ann" not in (record.value or b"")
+
+
+def test_an_action_of_their_own_that_only_looks_misspelt_is_taken_when_said() -> None:
+    cells = {"external_id": "7", "action": "pledge", "at": "2026-05-07"}
+    refused = read(**cells)
+    assert isinstance(refused, Refusal)
+    assert "--own-action pledge" in refused.reason
+    assert isinstance(read("pledge", **cells), Act)
