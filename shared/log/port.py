@@ -89,6 +89,10 @@ class Member(Protocol):
         """The numbers this member owns now, as far as it knows."""
         ...
 
+    def lag(self) -> dict[str, int]:
+        """Topic to the number of records of owned numbers that were not yet read."""
+        ...
+
     def close(self) -> None:
         """Leave the group at once; owned numbers are free for others."""
         ...

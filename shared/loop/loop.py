@@ -28,6 +28,7 @@ from shared.settings import LoopSettings
 
 BLOCKED_SECONDS = 30.0
 LONGEST_BACK_OFF = 10.0
+LAG_SECONDS = 2.0
 
 
 class Rewinding(Protocol):
@@ -65,6 +66,7 @@ class Loop:
         self._letters: deque[float] = deque()
         self._waiting: dict[int, tuple[float, float, float]] = {}
         self._joined = False
+        self._next_lag = 0.0
 
     def stop(self) -> None:
         """Ask the loop to end after the turn it is in. Safe from a signal handler."""
@@ -120,6 +122,10 @@ class Loop:
         self._spent("tick", began)
         self._turned_at = time.monotonic()
         self._joined = True
+        if self._turned_at >= self._next_lag:
+            self._next_lag = self._turned_at + LAG_SECONDS
+            for topic, records in self._member.lag().items():
+                self._metrics.consumer_lag.labels(topic).set(records)
         self._metrics.loop_turn_timestamp.set_to_current_time()
         return polled
 

@@ -120,6 +120,16 @@ class EmbeddedMember:
         self._paused -= partitions
         self._dirty = True
 
+    def lag(self) -> dict[str, int]:
+        found = {}
+        for topic in self._topics:
+            ends = heads(self._connection, self._catalogue.topic(topic))
+            found[topic] = sum(
+                ends[number][1] - self._next[TopicPartition(topic, number)]
+                for number in self._owned
+            )
+        return found
+
     def close(self) -> None:
         self._heartbeat.stop()
         with transaction(self._connection) as connection:

@@ -155,6 +155,16 @@ def test_no_position_at_all_means_from_the_beginning(log: Log) -> None:
     member.close()
 
 
+def test_lag_is_what_was_not_read_of_owned_numbers(log: Log) -> None:
+    log.append([record("a"), record("b"), record("c", 1)])
+    member = log.join("g", ["in", "more"])
+    settle([member], PARTITIONS)
+    assert member.lag() == {"in": 3, "more": 0}
+    polled = poll_records(member)
+    assert member.lag()["in"] == 3 - sum(len(batch) for batch in polled.records.values())
+    member.close()
+
+
 def test_groups_do_not_disturb_each_other(log: Log) -> None:
     log.append([record("a")])
     one, two = log.join("one", ["in"]), log.join("two", ["in"])
