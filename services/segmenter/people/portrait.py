@@ -21,6 +21,9 @@ BY_POSTCODE: Final = "postcode"
 """The provenance of derived areas; a given one names its source."""
 
 
+TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 class Area(NamedTuple):
     """The code of an area, whether a source gave it, and where it is from."""
 
@@ -29,9 +32,9 @@ class Area(NamedTuple):
     provenance: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Portrait:
-    """A supporter as rules and mails see them. `language` is as stated."""
+    """A supporter as rules and mails see them. `language` is as stated. Never changed once made."""
 
     supporter_id: str
     standing: Standing
@@ -52,8 +55,7 @@ class Portrait:
 
     def areas_json(self) -> str:
         """Kind to [code, provenance], in a fixed order."""
-        areas = {k: [a.code, a.given, a.provenance] for k, a in sorted(self.areas.items())}
-        return json.dumps(areas, ensure_ascii=False, separators=(",", ":"))
+        return TO_JSON.encode(dict(sorted(self.areas.items())))
 
     def bucket(self) -> int:
         return samples.bucket("", self.supporter_id)

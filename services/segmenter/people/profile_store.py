@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
 
-from services.segmenter.people.portrait import Area, Portrait
+from services.segmenter.people.portrait import TO_JSON, Area, Portrait
 from services.segmenter.people.profiles import NOBODY_YET, Profile, from_memory, to_memory
 from services.segmenter.people.withdrawals import NOTHING_SAID, Saying, Withdrawn
 
@@ -60,20 +60,20 @@ _SET_IDENTITY: Final = """
     on conflict (source, external_id, supporter_id) do update set first_at = excluded.first_at"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
     """What the store holds of a supporter. `known` is False when that is nothing."""
 
-    profile: Profile = NOBODY_YET
-    areas: Mapping[str, Area] = field(default_factory=dict)
-    withdrawn: Withdrawn = NOTHING_SAID
-    known: bool = False
+    profile: Profile
+    areas: Mapping[str, Area]
+    withdrawn: Withdrawn
+    known: bool = True
 
 
-UNKNOWN: Final = Kept()
+UNKNOWN: Final = Kept(NOBODY_YET, {}, NOTHING_SAID, known=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changed:
     """What shall be held of a supporter, and what was."""
 
@@ -88,9 +88,7 @@ def read_kept(connection: apsw.Connection, supporter_ids: Iterable[str]) -> dict
     """What is held, by supporter; who is not known is absent."""
     asked = json.dumps(list(supporter_ids))
     return {
-        supporter_id: Kept(
-            from_memory(memory), _areas(areas), Withdrawn.from_text(withdrawn), known=True
-        )
+        supporter_id: Kept(from_memory(memory), _areas(areas), Withdrawn.from_text(withdrawn))
         for supporter_id, memory, areas, withdrawn in connection.execute(_READ, (asked,))
     }
 
@@ -168,7 +166,7 @@ def _supporter_row(change: Changed) -> tuple[Any, ...]:
     return (
         portrait.supporter_id, change.partition, portrait.address_key, portrait.standing,
         portrait.language and portrait.language.casefold(), portrait.place_status,
-        portrait.latitude, portrait.longitude, portrait.bucket(), joined and joined[0],
+        portrait.latitude, portrait.longitude, portrait.bucket(), joined and joined.at,
     )  # fmt: skip
 
 
@@ -178,10 +176,10 @@ def _profile_row(change: Changed) -> tuple[Any, ...]:
     return (
         portrait.supporter_id, profile.text("email"), profile.text("first_name"),
         profile.text("last_name"), portrait.language, portrait.postcode,
-        json.dumps(portrait.attributes, ensure_ascii=False), portrait.areas_json(),
+        TO_JSON.encode(portrait.attributes), portrait.areas_json(),
         consent and consent.wording, consent and consent.source, consent and consent.at,
         profile.unsubscribed_at, profile.bounced_at, profile.complained_at,
-        joined and joined[1], json.dumps(portrait.flags, ensure_ascii=False),
+        joined and joined.source, TO_JSON.encode(portrait.flags),
         to_memory(profile), change.saying.withdrawn.to_text(),
     )  # fmt: skip
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+import msgpack
+
 from services.segmenter.people.statements import ConsentRecord, Statement, Subscription
 from shared.wire.supporters import AttributeValue
 
@@ -38,6 +40,13 @@ class StatedSubscription(NamedTuple):
     value: Subscription
 
 
+class Joined(NamedTuple):
+    """The earliest statement about them, and its source."""
+
+    at: int
+    source: str
+
+
 class Bounce(NamedTuple):
     """A hard bounce, and the key of the address that was theirs when we heard of it, if any."""
 
@@ -45,12 +54,14 @@ class Bounce(NamedTuple):
     address_key: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Profile:
     """Everything known of one supporter. Values that were taken back stay, as None, with the time.
 
+    Never changed once made.
+
     `addresses`: each address key ever stated and the first time it was; `identities`: (source,
-    external id) and the first time; `joined`: the earliest statement and its source.
+    external id) and the first time.
     """
 
     fields: Mapping[str, Stated] = field(default_factory=dict)
@@ -64,7 +75,7 @@ class Profile:
     subscription: StatedSubscription | None = None
     complained_at: int | None = None
     bounce: Bounce | None = None
-    joined: tuple[int, str] | None = None
+    joined: Joined | None = None
 
     def text(self, name: str) -> str | None:
         """The current value of a field."""
@@ -89,6 +100,8 @@ class Profile:
 
 NOBODY_YET: Final = Profile()
 
+_NOTHING: Final[tuple[object, ...]] = (None, {}, [])
+
 MailFact = Literal["unsubscribed", "complained", "bounced"]
 
 
@@ -102,8 +115,7 @@ def fold(profile: Profile, statement: Statement) -> Profile:
         addresses = _earliest(addresses, statement.address_key, at)
     if fields is not profile.fields and fields.get("email") != profile.fields.get("email"):
         key = statement.address_key
-    return replace(
-        profile,
+    return Profile(
         fields=fields,
         attributes=_newest(
             profile.attributes, {n: Stated(at, v) for n, v in statement.attributes.items()}
@@ -120,7 +132,9 @@ def fold(profile: Profile, statement: Statement) -> Profile:
         address_key=key,
         consent=_newer_consent(profile.consent, statement.consent),
         subscription=_newer_subscription(profile.subscription, at, statement.subscription),
-        joined=_earlier(profile.joined, (at, statement.source)),
+        complained_at=profile.complained_at,
+        bounce=profile.bounce,
+        joined=_earlier(profile.joined, Joined(at, statement.source)),
     )
 
 
@@ -144,21 +158,28 @@ def fold_mail_fact(profile: Profile, fact: MailFact, at: int) -> Profile:
 
 _T = TypeVar("_T", Stated, StatedArea)
 _K = TypeVar("_K", str, tuple[str, str])
+_N = TypeVar("_N", ConsentRecord, StatedSubscription, Bounce, Joined)
 
 
 def _newest(known: Mapping[str, _T], stated: Mapping[str, _T]) -> Mapping[str, _T]:
     """Newest per name; the very same mapping when nothing is newer."""
+    if not stated:
+        return known
     newer = {
         name: entry
         for name, entry in stated.items()
         if (old := known.get(name)) is None or _wins(entry, old)
     }
-    return {**known, **newer} if newer else known
+    if not newer:
+        return known
+    return {**known, **newer} if known else newer
 
 
 def _wins(entry: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
     if entry[0] != old[0]:
         return bool(entry[0] > old[0])
+    if entry == old and type(entry[1]) is type(old[1]):
+        return False
     return _rank(entry) > _rank(old)
 
 
@@ -173,7 +194,7 @@ def _earliest(known: Mapping[_K, int], key: _K, at: int) -> Mapping[_K, int]:
     return known if known.get(key, at + 1) <= at else {**known, key: at}
 
 
-def _earlier(known: tuple[int, str] | None, stated: tuple[int, str]) -> tuple[int, str]:
+def _earlier(known: Joined | None, stated: Joined) -> Joined:
     return stated if known is None else min(known, stated)
 
 
@@ -193,52 +214,51 @@ def _newer_subscription(
     return new if known is None else max(known, new)
 
 
-def to_memory(profile: Profile) -> str:
-    """The profile as the store keeps it."""
-    return json.dumps(
-        {
-            "fields": profile.fields,
-            "attributes": profile.attributes,
-            "tags": profile.tags,
-            "areas": profile.areas,
-            "identities": [[*key, at] for key, at in profile.identities.items()],
-            "addresses": profile.addresses,
-            "address_key": profile.address_key,
-            "consent": _list_of(profile.consent),
-            "subscription": profile.subscription,
-            "complained_at": profile.complained_at,
-            "bounce": profile.bounce,
-            "joined": profile.joined,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+def to_memory(profile: Profile) -> bytes:
+    """The profile as the store keeps it: what there is, as MessagePack (four times as quick as
+    JSON, and read and written for every change).
+    """
+    known = {
+        "fields": profile.fields,
+        "attributes": profile.attributes,
+        "tags": profile.tags,
+        "areas": profile.areas,
+        "identities": [[*key, at] for key, at in profile.identities.items()],
+        "addresses": profile.addresses,
+        "address_key": profile.address_key,
+        "consent": profile.consent,
+        "subscription": profile.subscription,
+        "complained_at": profile.complained_at,
+        "bounce": profile.bounce,
+        "joined": profile.joined,
+    }
+    kept = {name: value for name, value in known.items() if value not in _NOTHING}
+    packed: bytes = msgpack.packb(kept)
+    return packed
 
 
-def from_memory(memory: str) -> Profile:
+def from_memory(memory: bytes) -> Profile:
     """The inverse of `to_memory`."""
-    read = json.loads(memory)
+    known = msgpack.unpackb(memory)
     return Profile(
-        fields=_all(Stated, read["fields"]),
-        attributes=_all(Stated, read["attributes"]),
-        tags=_all(Stated, read["tags"]),
-        areas=_all(StatedArea, read["areas"]),
-        identities={(source, external): at for source, external, at in read["identities"]},
-        addresses=read["addresses"],
-        address_key=read["address_key"],
-        consent=None if read["consent"] is None else ConsentRecord(*read["consent"]),
-        subscription=None
-        if read["subscription"] is None
-        else StatedSubscription(*read["subscription"]),
-        complained_at=read["complained_at"],
-        bounce=None if read["bounce"] is None else Bounce(*read["bounce"]),
-        joined=None if read["joined"] is None else (read["joined"][0], read["joined"][1]),
+        fields=_all(Stated, known.get("fields")),
+        attributes=_all(Stated, known.get("attributes")),
+        tags=_all(Stated, known.get("tags")),
+        areas=_all(StatedArea, known.get("areas")),
+        identities={(source, id_): at for source, id_, at in known.get("identities", ())},
+        addresses=known.get("addresses", {}),
+        address_key=known.get("address_key"),
+        consent=_one(ConsentRecord, known.get("consent")),
+        subscription=_one(StatedSubscription, known.get("subscription")),
+        complained_at=known.get("complained_at"),
+        bounce=_one(Bounce, known.get("bounce")),
+        joined=_one(Joined, known.get("joined")),
     )
 
 
-def _all(kind: type[_T], read: Mapping[str, Iterable[Any]]) -> dict[str, _T]:
-    return {name: kind._make(entry) for name, entry in read.items()}
+def _all(kind: type[_T], entries: Mapping[str, Iterable[Any]] | None) -> dict[str, _T]:
+    return {name: kind._make(entry) for name, entry in entries.items()} if entries else {}
 
 
-def _list_of(consent: ConsentRecord | None) -> list[Any] | None:
-    return None if consent is None else [consent.at, consent.wording, consent.source]
+def _one(kind: type[_N], entry: Iterable[Any] | None) -> _N | None:
+    return None if entry is None else kind(*entry)

@@ -15,7 +15,7 @@ import apsw
 from services.segmenter.people.audience import Counted, count, scopes
 from services.segmenter.people.explaining import explain
 from services.segmenter.people.identity import by_address, by_external
-from services.segmenter.people.profile_store import Kept, read_kept
+from services.segmenter.people.profile_store import UNKNOWN, Kept, read_kept
 from services.segmenter.people.rules_sql import RuleUnusable
 from services.segmenter.people.standing import MEANING, standing_of
 from services.segmenter.people.statements import FIELDS
@@ -95,7 +95,7 @@ def known(connection: apsw.Connection, keys: Sequence[Mapping[str, str | None]])
     return [
         {
             "supporter_id": supporter_id,
-            **_comparable(kept.get(supporter_id or "", Kept())),
+            **_comparable(kept.get(supporter_id or "", UNKNOWN)),
             "suppressed": reasons.get(key.get("address_key") or ""),
         }
         for key, supporter_id in zip(keys, found, strict=True)
@@ -176,7 +176,7 @@ def profile(connection: apsw.Connection, supporter_id: str) -> JSON | None:
         "unsubscribed_at": _iso(known_as.unsubscribed_at),
         "complained_at": _iso(known_as.complained_at),
         "bounced_at": _iso(known_as.bounced_at),
-        "joined": joined and {"at": _iso(joined[0]), "source": joined[1]},
+        "joined": joined and {"at": _iso(joined.at), "source": joined.source},
         "identities": [
             {"source": source, "external_id": external_id}
             for source, external_id in sorted(known_as.identities)

@@ -29,7 +29,7 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
         language text, postcode text, attributes text not null, areas text not null,
         consent_wording text, consent_source text, consent_at integer,
         unsubscribed_at integer, bounced_at integer, complained_at integer,
-        source text, flags text not null, memory text not null, withdrawn text
+        source text, flags text not null, memory blob not null, withdrawn text
     ) strict, without rowid""",
     """create table supporter_tag(
         tag text not null, supporter_id text not null, primary key (tag, supporter_id)

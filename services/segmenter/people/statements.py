@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from services.segmenter.people.attribute_values import Unstorable, storable
 from shared.clock import to_ms
@@ -25,6 +25,8 @@ LONGEST_NAME: Final = 200
 AHEAD: Final = timedelta(days=1)
 """How far ahead of our clock a statement may be dated; one from next year would win for a year."""
 
+# Addresses that are in their one spelling already: most are, and reading twice is not cheap.
+_SPELT: Final = re.compile(r"[a-z0-9._+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.ASCII)
 # Control characters, and halves of characters that no encoding can carry.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -35,8 +37,7 @@ class Refused(NeverRetry):
     """A change that can never be applied; the text says which part of it and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsentRecord:
+class ConsentRecord(NamedTuple):
     """What a supporter agreed to, where and when. `at` in milliseconds."""
 
     at: int
@@ -44,9 +45,11 @@ class ConsentRecord:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Statement:
     """What one change says, clean. `at` in milliseconds; None as a value takes it back.
+
+    Not frozen, like `Profile`: an import makes thousands a second, and freezing costs half of it.
 
     `address_key` belongs to the email in `fields`; None when none is stated or it is no address.
     `subscription` is None unless the one who states it may say so.
@@ -111,7 +114,8 @@ def address_problem(email: str) -> str | None:
 def _address(text: str, secret: bytes) -> tuple[str, str | None]:
     """Its one spelling and its key; as it stands and None when it is no address."""
     try:
-        return normalise_address(text), address_key(text, secret)
+        key = address_key(text, secret)
+        return text if _SPELT.fullmatch(text) else normalise_address(text), key
     except BadAddress:
         return text, None
 

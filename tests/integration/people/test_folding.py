@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 
+from services.segmenter.people.profiles import from_memory
 from shared.errors import NeverRetry
 from shared.wire.supporters import Consent, ExternalIdentity
 from tests.integration.people.world import (
@@ -231,20 +233,17 @@ def test_records_in_any_order_and_any_batches_give_the_same_tables(
         world.hear(*heard[cut:])
         outcomes.append({table: rows for table, rows in world.rows().items() if rows})
     for outcome in outcomes[1:]:
-        assert without_memory(outcome) == without_memory(outcomes[0])
+        assert by_profile(outcome) == by_profile(outcomes[0])
     assert outcomes[0]["delivery"] == [
         ("s", ADA, 0, "a", "e", "accepted", ms(3), None, None, ms(7), None, ms(10)),
         ("s", BEN, 0, "b", "e", "unconfirmed", ms(4), None, None, None, ms(8), None),
     ]
 
 
-def without_memory(rows: dict[str, list[tuple[object, ...]]]) -> dict[str, object]:
-    """The memory is JSON whose keys may stand in any order."""
+def by_profile(rows: dict[str, list[tuple[Any, ...]]]) -> dict[str, object]:
+    """The memory as the profile it is of: its entries may stand in any order."""
     profiles = [
-        tuple(
-            json.loads(value) if isinstance(value, str) and value[:1] in "{[" else value
-            for value in row
-        )
+        tuple(from_memory(value) if isinstance(value, bytes) else value for value in row)
         for row in rows["profile"]
     ]
     return {**rows, "profile": profiles}
