@@ -40,6 +40,8 @@ IDLE_SECONDS = 0.05
 LINGER_SECONDS = 0.002
 REFRESH_SECONDS = 0.5
 BATCHES_IN_MEMORY = 6
+STOPPING = frozenset({"retry", "throttled", "hold_all"})
+"""Verdicts after which the next call waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,9 @@ class Dispatcher:
             ledger = Ledger(unit.connection)
             for called in returned:
                 self._outcome(unit, ledger, called, now)
-            may_start = granted and not self._must_refresh  # a number may have come meanwhile
+            # Since the grant, SES may have told us to stop, and a number may have been taken.
+            told_to_stop = any(called.answer.verdict in STOPPING for called in returned)
+            may_start = granted and not told_to_stop and not self._must_refresh
             started = self._choose(unit, ledger, tables, granted, now) if may_start else []
             if returned:
                 self._fail_points.reach("sender.outcome.before_commit")

@@ -17,7 +17,6 @@ from services.sender.outcomes import tell
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
-from shared.log.record import Stored
 from shared.log.topics import EVENTS
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
