@@ -204,6 +204,8 @@ class Station:
             return {}
         names = ("message_id", "state", "settled", "attempt", "reason", "ses_message_id")
         with closing(reading(self.ledger)) as database:
+            if not list(database.execute("select 1 from sqlite_master where name = 'message'")):
+                return {}
             found = database.execute(
                 f"select {','.join(names)} from message where send_id = ?", (send,)
             )
@@ -287,10 +289,9 @@ class Station:
     def audit(self, *sends: str, policy: str = "leave", **options: int) -> dict[str, Any]:
         """The auditor's verdict over these sends. Raises AssertionError when it cannot look.
 
-        Also: the frozen sets are brought up to what is on `events`, and no record of the sender
-        may be there twice.
+        The frozen sets first learn what is on `events`, until they say what the ledger says.
         """
-        self._learn_outcomes()
+        until(self._learned_outcomes, "the frozen sets to learn all outcomes", seconds=20)
         flags = [f"--{name}={value}" for name, value in options.items()]
         flags += [flag for send in sends for flag in ("--send", send)]
         done = subprocess.run(
@@ -308,7 +309,8 @@ class Station:
         ids = Counter(envelope.id for envelope in self.told() if envelope.source == "sender")
         return [event_id for event_id, number in ids.items() if number > 1]
 
-    def _learn_outcomes(self) -> None:
+    def _learned_outcomes(self) -> bool:
+        """Fold all of `events` into the frozen sets; whether they are as far as the ledger."""
         outcomes = [
             envelope.data
             for envelope in self.told()
@@ -316,6 +318,15 @@ class Station:
         ]
         with self._sets:
             FrozenSets(self._sets).outcomes(outcomes)
+            learned = dict(
+                self._sets.execute("select message_id, state from frozen where settled = 1")
+            )
+        return all(
+            learned.get(message_id) == row["state"]
+            for send in self.sends()
+            for message_id, row in self.rows(send).items()
+            if row["settled"] and row["state"] in FINAL_KINDS
+        )
 
 
 def reading(path: Path) -> apsw.Connection:
