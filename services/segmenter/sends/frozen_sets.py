@@ -177,18 +177,18 @@ class FrozenSets:
         ]
 
     def newly_qualified(
-        self, send_id: str, segment: str, since_ms: int, partition: int, limit: int
-    ) -> list[str]:
-        """Members of a live segment since then who are not in the frozen set of the send."""
-        return [
-            supporter_id
-            for (supporter_id,) in self._db.execute(
-                "select m.supporter_id from membership m"
-                " join supporter s on s.supporter_id = m.supporter_id"
-                " where m.segment = ? and m.since >= ? and s.partition = ?"
-                " and not exists (select 1 from frozen f where f.send_id = ?"
-                "  and f.occurrence = 0 and f.supporter_id = m.supporter_id)"
-                " order by m.supporter_id limit ?",
-                (segment, since_ms, partition, send_id, limit),
-            )
-        ]
+        self, send_id: str, segment: str, since_ms: int, limit: int
+    ) -> dict[int, list[str]]:
+        """Partition to members of a live segment since then who are not in the frozen set."""
+        found: dict[int, list[str]] = {}
+        for supporter_id, partition in self._db.execute(
+            "select m.supporter_id, s.partition from membership m"
+            " join supporter s on s.supporter_id = m.supporter_id"
+            " where m.segment = ? and m.since >= ?"
+            " and not exists (select 1 from frozen f where f.send_id = ?"
+            "  and f.occurrence = 0 and f.supporter_id = m.supporter_id)"
+            " order by m.supporter_id limit ?",
+            (segment, since_ms, send_id, limit),
+        ):
+            found.setdefault(partition, []).append(supporter_id)
+        return found

@@ -35,6 +35,7 @@ from shared.wire.programme import SendDecision
 PAGE = 500
 REPORT_MS = 1_000
 TICK_MS = 200
+QUALIFIED = 5_000
 
 
 class Sends:
@@ -186,13 +187,11 @@ class Sends:
                 continue
             if (send.until is not None and send.until <= now) or order.due_at is None:
                 continue
-            since_ms = to_ms(order.due_at)
-            for partition in owned:
-                ids = FrozenSets(self._store.connection).newly_qualified(
-                    send.name, send.segment, since_ms, partition, PAGE
-                )
-                if ids:
-                    self._take_in(planned, partition, ids, now)
+            found = FrozenSets(self._store.connection).newly_qualified(
+                send.name, send.segment, to_ms(order.due_at), QUALIFIED
+            )
+            for partition in sorted(found.keys() & set(owned)):
+                self._take_in(planned, partition, found[partition], now)
 
     def _take_in(
         self, planned: Planned, partition: int, supporter_ids: Sequence[str], now: datetime
