@@ -185,4 +185,6 @@ def _order_of(standing: Standing, verb: str) -> SendOrder:
 
 
 def _copy(order: SendOrder, by: Orderer, **changes: object) -> SendOrder:
-    return order.model_copy(update={**changes, "ordered_at": by.at, "ordered_by": by.name})
+    """The order with changes. A settle order is for once: no other order carries it on."""
+    update = {"settle": None, **changes, "ordered_at": by.at, "ordered_by": by.name}
+    return order.model_copy(update=update)

@@ -37,7 +37,7 @@ NEEDS_A_PERSON: Final[Mapping[int, str]] = {
 LONGEST_PAUSE_SECONDS: Final = 30.0
 CALM_SECONDS: Final = 60.0
 """Who ran this long begins again with the shortest pause."""
-STOP_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 45.0
 TURN_SECONDS: Final = 0.1
 PROBE_SECONDS: Final = 0.3
 LOG_BYTES: Final = 50_000_000

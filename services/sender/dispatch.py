@@ -40,6 +40,8 @@ IDLE_SECONDS = 0.05
 LINGER_SECONDS = 0.002
 REFRESH_SECONDS = 0.5
 BATCHES_IN_MEMORY = 6
+LONGEST_PAUSE = 60.0
+LOOKS = 200
 STOPPING = frozenset({"retry", "throttled", "hold_all"})
 """Verdicts after which the next call waits."""
 
@@ -77,6 +79,7 @@ class Dispatcher:
         self._returned: queue.SimpleQueue[Called] = queue.SimpleQueue()
         self._pace = pacing.Pace.start(settings.rate, clock.boot_seconds())
         self._hold_until = 0.0
+        self._doubts_in_a_row = 0
         self._contents: OrderedDict[str, list[str]] = OrderedDict()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(settings.window, thread_name_prefix="ses")
@@ -244,29 +247,37 @@ class Dispatcher:
         granted: int,
         now: datetime,
     ) -> list[tuple[Candidate, OutgoingMail]]:
-        """Look at candidates until `granted` may go; those that may not reach their final state."""
+        """Look at candidates until `granted` may go; those that may not reach their final state.
+
+        Not more than `LOOKS` in one unit, which others wait for.
+        """
         partitions = sorted(self._partitions)
         started: list[tuple[Candidate, OutgoingMail]] = []
+        looks = LOOKS
         for send_id in self._sends(ledger, tables):
-            while len(started) < granted:
-                candidates = ledger.pick(send_id, partitions, granted - len(started))
+            while len(started) < granted and looks > 0:
+                candidates = ledger.pick(send_id, partitions, min(looks, granted - len(started)))
                 if not candidates:
                     break
+                looks -= len(candidates)
                 going = [c for c in candidates if self._may_go(unit, ledger, tables, c, now)]
                 ledger.attempt([candidate.rowid for candidate in going], to_ms(now))
                 started.extend((c, self._mail(ledger, tables, c)) for c in going)
-            if len(started) >= granted:
+            if len(started) >= granted or looks <= 0:
                 break
         return started
 
     def _sends(self, ledger: Ledger, tables: SenderTables) -> list[str]:
-        """Sends with work, in order, without those that people or faults hold back."""
+        """Sends with work, in order, without those that people or faults hold back.
+
+        Cancelled ones are closed by the upkeep, in small units.
+        """
         holds = ledger.holds()
         for send_id in list(holds):
             ledger.unhold(send_id, tables.resumed_ms.get(send_id, 0))
         holds = ledger.holds() if holds else holds
-        paused = tables.orders.paused
-        return [s for s in ledger.sends_with_ready() if s not in paused and s not in holds]
+        stopped = tables.orders.paused | tables.orders.cancelled | holds.keys()
+        return [send_id for send_id in ledger.sends_with_ready() if send_id not in stopped]
 
     def _may_go(
         self,
@@ -292,6 +303,7 @@ class Dispatcher:
         candidate, answer = called.candidate, called.answer
         boot, now_ms = self._clock.boot_seconds(), to_ms(now)
         self._metrics.attempts.labels(answer.verdict).inc()
+        self._brake(answer, boot)
         match answer.verdict:
             case "accepted":
                 fact = ledger.accept(candidate.message_id, answer.ses_message_id, now_ms)
@@ -308,6 +320,21 @@ class Dispatcher:
             case "retry" | "throttled" | "hold_send" | "hold_all" | "not_called":
                 ledger.put_back(candidate.message_id, now_ms)
                 self._hold(ledger, candidate, answer, boot, now_ms)
+
+    def _brake(self, answer: Answer, boot: float) -> None:
+        """Nothing but doubt means that SES is down: hold everything, with growing pauses.
+
+        Otherwise an outage would put a whole audience in doubt, one window after the other.
+        """
+        if answer.verdict != "in_doubt":
+            self._doubts_in_a_row = 0
+            return
+        self._doubts_in_a_row += 1
+        too_many = self._doubts_in_a_row - self._settings.window
+        if too_many >= 0:
+            pause = min(LONGEST_PAUSE, 1.5 ** min(too_many, 20))
+            self._hold_until = max(self._hold_until, boot + pause)
+            self._journal.error("sender.only_doubt", in_a_row=self._doubts_in_a_row, pause=pause)
 
     def _hold(
         self, ledger: Ledger, candidate: Candidate, answer: Answer, boot: float, now_ms: int

@@ -92,7 +92,7 @@ class SenderTables:
         ordered_ms = int(order.ordered_at.timestamp() * 1000)
         _keep(self._orders.paused, order.send_id, wanted=order.paused)
         _keep(self._orders.cancelled, order.send_id, wanted=order.cancelled)
-        if not order.paused:
+        if not order.paused and order.settle is None:
             self.resumed_ms[order.send_id] = ordered_ms
         if order.settle is None:
             self._orders.settle.pop(order.send_id, None)

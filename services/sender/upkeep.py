@@ -24,6 +24,7 @@ from shared.store.sqlite import SqliteStore, SqliteUnit
 
 EVERY_MS = 500
 CHUNK = 500
+DOUBTS = 10_000
 
 
 class Upkeep:
@@ -84,7 +85,7 @@ class Upkeep:
 
     def _settle(self, owned: list[int], now: datetime) -> None:
         ledger = Ledger(self._store.connection)
-        doubts = ledger.in_doubt(owned, CHUNK)
+        doubts = ledger.in_doubt(owned, DOUBTS)
         for send_id, order in sorted(self._orders().settle.items()):
             if order == "resend":
                 ordered = self._settle_ordered_ms().get(send_id, 0)
@@ -102,13 +103,19 @@ class Upkeep:
                 margin_ms=self.margin_ms(),
                 channel_ms=channel_ms,
                 events_read_ms=events_read_ms,
-                order=self._orders().settle.get(doubt.send_id),
+                order=self._order_for(doubt),
             )
             if decision != "wait":
                 decided.append((doubt, decision, reason))
         if decided:
             self._write(decided, now)
             self._fail_points.reach("sender.settle.after_commit")
+
+    def _order_for(self, doubt: InDoubt) -> Literal["leave", "resend"] | None:
+        """An operator's order is about what was in doubt when it was given, not about later."""
+        if doubt.attempted_ms >= self._settle_ordered_ms().get(doubt.send_id, 0):
+            return None
+        return self._orders().settle.get(doubt.send_id)
 
     def _write(self, decided: Sequence[tuple[InDoubt, str, str]], now: datetime) -> None:
         with self._store.unit() as unit:

@@ -154,24 +154,27 @@ class Loop:
     def _apply(self, polled: Polled) -> None:
         """The whole batch in one commit; on trouble, number by number, so that one may wait."""
         records = [stored for batch in polled.records.values() for stored in batch]
+        numbers = {stored.partition for stored in records}
         try:
-            self._apply_records(polled, records)
+            for number in numbers - self._apply_records(polled, records):
+                self._waiting.pop(number, None)
         except RetryLater:
-            for number in sorted({stored.partition for stored in records}):
+            for number in sorted(numbers):
                 self._apply_number(polled, [r for r in records if r.partition == number], number)
         except Fenced as error:
             self._fenced(error)
 
     def _apply_number(self, polled: Polled, records: list[Stored], number: int) -> None:
         try:
-            self._apply_records(polled, records)
-            self._waiting.pop(number, None)
+            if number not in self._apply_records(polled, records):
+                self._waiting.pop(number, None)
         except RetryLater as error:
             self._wait(number, error)
         except Fenced as error:
             self._fenced(error)
 
-    def _apply_records(self, polled: Polled, records: Sequence[Stored]) -> None:
+    def _apply_records(self, polled: Polled, records: Sequence[Stored]) -> set[int]:
+        """Handle and commit; the numbers that are blocked by a newer version now."""
         decoded = decode_all(records, self._ignored)
         through = _through(records, decoded)
         if through:
@@ -183,6 +186,7 @@ class Loop:
             self._journal.error("loop.newer_version", reason=str(error))
             self._block(place.partition, BLOCKED_SECONDS)
         self._metrics.partitions_blocked.set(len(decoded.newer))
+        return {place.partition for place in decoded.newer}
 
     def _count(self, records: Iterable[Stored], letters: int) -> None:
         for stored in records:

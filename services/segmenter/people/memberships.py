@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import apsw
 from pydantic import TypeAdapter, ValidationError
@@ -46,14 +46,31 @@ _SEED: Final = """
 _UNSEED: Final = """
     delete from membership where segment = ?
     and supporter_id not in (select s.supporter_id from supporter s where {condition})"""
+# The supporters asked about, with what a rule may look at in `supporter`: asking hundreds of
+# segments about them reads the big table once.
+_ASKED: Final = """
+    create temp table if not exists asked_supporter(
+        supporter_id text primary key, partition integer not null, language text,
+        bucket integer not null
+    ) strict, without rowid"""
+_ASK_NOBODY: Final = "delete from temp.asked_supporter"
 # `in (select ...)`, never a join: for a join SQLite reads all supporters into a Bloom filter.
+_ASK: Final = """
+    insert into temp.asked_supporter(supporter_id, partition, language, bucket)
+    select supporter_id, partition, language, bucket from supporter
+    where supporter_id in (select value from json_each(?))"""
+_ASK_OWNED: Final = """
+    delete from temp.asked_supporter where partition not in (select value from json_each(?))"""
+_WHO_IS_ASKED: Final = "select supporter_id from temp.asked_supporter"
 _MOVED: Final = """
-    select s.supporter_id, s.partition, m.supporter_id is null
-    from supporter s
-    left join membership m on m.segment = ? and m.supporter_id = s.supporter_id
-    where s.supporter_id in (select value from json_each(?))
-    and ({condition}) <> (m.supporter_id is not null)
+    select s.supporter_id, s.partition, {belongs} from temp.asked_supporter s
+    where ({condition}) <> {belongs} order by s.supporter_id"""
+_MOVED_OF_SOME: Final = """
+    select s.supporter_id, s.partition, {belongs} from temp.asked_supporter s
+    where s.supporter_id in (select value from json_each(?)) and ({condition}) <> {belongs}
     order by s.supporter_id"""
+_BELONGS: Final = """exists (select 1 from membership m
+    where m.segment = ? and m.supporter_id = s.supporter_id)"""
 _ENTER: Final = "insert into membership(segment, supporter_id, since) values (?, ?, ?)"
 _LEAVE: Final = "delete from membership where segment = ? and supporter_id = ?"
 _SWEPT: Final = "select partition, swept_at from sweep"
@@ -63,10 +80,6 @@ _SWEEP: Final = """
 _WINDOW_PASSED: Final = """
     select distinct a.supporter_id from action a
     where a.action = ? and ((a.at > ? and a.at <= ?) or (a.at > ? and a.at <= ?))"""
-_PARTITIONS: Final = """
-    select supporter_id, partition from supporter
-    where supporter_id in (select value from json_each(?))"""
-
 _RULES: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 _CHUNK: Final = 5_000
 
@@ -143,12 +156,15 @@ def refresh(
         for fact in entry.facts:
             for segment in interested.get(fact, ()):
                 asked[segment.name].add(supporter_id)
+    if not asked:
+        return 0
+    known = set(_ask(unit.connection, sorted(touched)))
     moved = 0
     for segment in live:
-        supporter_ids = sorted(asked.get(segment.name, ()))
-        for chunk in _chunks(supporter_ids):
-            causes = {supporter_id: touched[supporter_id].cause for supporter_id in chunk}
-            moved += _move(unit, segment, causes, as_of)
+        who = sorted(known & asked[segment.name])
+        if who:
+            causes = {supporter_id: touched[supporter_id].cause for supporter_id in who}
+            moved += _move(unit, segment, causes, as_of, some=len(who) < len(known))
     return moved
 
 
@@ -167,10 +183,9 @@ def sweep(unit: SqliteUnit, live: Sequence[Live], as_of: datetime, owned: frozen
     moved = 0
     if since < until:
         for segment in timed:
-            candidates = _passed(connection, segment, since, until)
-            for chunk in _chunks(sorted(candidates)):
-                mine = [s for s, p in _partitions(connection, chunk) if p in owned]
-                causes = dict.fromkeys(mine, f"sweep:{as_of.isoformat()}")
+            for chunk in _chunks(sorted(_passed(connection, segment, since, until))):
+                who = _ask(connection, chunk, owned)
+                causes = dict.fromkeys(who, f"sweep:{as_of.isoformat()}")
                 moved += _move(unit, segment, causes, as_of)
     later = [(partition, until) for partition in sorted(owned) if swept.get(partition, -1) < until]
     if later:
@@ -196,28 +211,45 @@ def _drop(connection: apsw.Connection, name: str) -> None:
     connection.execute(_FORGET, (name,))
 
 
-def _move(unit: SqliteUnit, segment: Live, causes: Mapping[str, str], as_of: datetime) -> int:
-    """Ask the rule of these supporters and act on every difference."""
+def _ask(
+    connection: apsw.Connection, supporter_ids: Sequence[str], owned: AbstractSet[int] | None = None
+) -> list[str]:
+    """From now on `_move` is about these, if they are known (and of the owned partitions)."""
+    connection.execute(_ASKED)
+    connection.execute(_ASK_NOBODY)
+    connection.execute(_ASK, (json.dumps(supporter_ids),))
+    if owned is not None:
+        connection.execute(_ASK_OWNED, (json.dumps(sorted(owned)),))
+    return [str(row[0]) for row in connection.execute(_WHO_IS_ASKED)]
+
+
+def _move(
+    unit: SqliteUnit,
+    segment: Live,
+    causes: Mapping[str, str],
+    as_of: datetime,
+    *,
+    some: bool = False,
+) -> int:
+    """Ask the rule about those asked (`some`: only those with a cause); how many moved."""
     condition = compile_rule(segment.rule, as_of, "given")
-    asked = json.dumps(list(causes))
-    moved = list(
-        unit.connection.execute(
-            _MOVED.format(condition=condition.sql), (segment.name, asked, *condition.parameters)
-        )
-    )
+    listed = (json.dumps(list(causes)),) if some else ()
+    sql = (_MOVED_OF_SOME if some else _MOVED).format(condition=condition.sql, belongs=_BELONGS)
+    values = (segment.name, *listed, *condition.parameters, segment.name)
+    moved: list[tuple[Any, ...]] = unit.connection.execute(sql, values).fetchall()
     at = to_ms(as_of)
-    entered = [(segment.name, s, at) for s, _, enters in moved if enters]
-    left = [(segment.name, s) for s, _, enters in moved if not enters]
+    entered = [(segment.name, s, at) for s, _, belonged in moved if not belonged]
+    left = [(segment.name, s) for s, _, belonged in moved if belonged]
     if entered:
         unit.connection.executemany(_ENTER, entered)
     if left:
         unit.connection.executemany(_LEAVE, left)
-    for supporter_id, partition, enters in moved:
+    for supporter_id, partition, belonged in moved:
         change = MembershipChanged(
             segment=segment.name,
             segment_version=segment.version,
             supporter_id=supporter_id,
-            change="entered" if enters else "left",
+            change="left" if belonged else "entered",
             cause=causes[supporter_id],
             at=as_of,
         )
@@ -254,12 +286,6 @@ def _passed(connection: apsw.Connection, segment: Live, since: int, until: int) 
             ),
         )
     }  # fmt: skip
-
-
-def _partitions(
-    connection: apsw.Connection, supporter_ids: Sequence[str]
-) -> Iterator[tuple[str, int]]:
-    yield from connection.execute(_PARTITIONS, (json.dumps(supporter_ids),))
 
 
 def _chunks(supporter_ids: Sequence[str]) -> Iterator[Sequence[str]]:

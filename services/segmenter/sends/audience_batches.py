@@ -43,7 +43,7 @@ def recipient(planned: Planned, occurrence: int, row: Frozen, member: Member) ->
         variant=row.variant,
         edition=row.edition,
         supporter_id=row.supporter_id,
-        address_key=row.address_key,
+        address_key=member.address_key,
         to=member.email,
         language=member.language or "en",
         topic=send.topic,

@@ -73,14 +73,17 @@ def decide_finish(
     partitions: int,
     now: datetime,
     *,
+    since: datetime,
     cancelled: bool,
 ) -> SendDecision | None:
     """Finished (or cancelled) when every partition has reported and nothing is open.
 
-    Not to be asked while more people may still qualify.
+    `since`: when the audience could not grow any more; only reports from after that count.
     """
     under_way = decision.state == "released" or (decision.state == "held" and cancelled)
     if not under_way or len(reports) < partitions:
+        return None
+    if any(report.at < since for report in reports.values()):
         return None
     frozen = sum(report.frozen for report in reports.values())
     final = sum(sum(report.finals.values()) for report in reports.values())

@@ -57,12 +57,15 @@ class Barrier:
 def freeze(
     unit: SqliteUnit, planned: Planned, partition: int, partitions: int, now: datetime
 ) -> int:
-    """Freeze the part and report it; how many people. Does nothing when it was frozen before."""
+    """Freeze the part and report it; how many people. Does nothing when it was frozen before.
+
+    The part of a send for who newly qualifies begins empty.
+    """
     sets = FrozenSets(unit.connection)
     send = planned.send
     if not sets.begin(send.name, 0, partition, "frozen", to_ms(now)):
         return 0
-    found = list(
+    found = [] if send.mode == "newly_qualifies" else list(
         members(
             unit.connection, planned.segment.rule, now, partition,
             topic=send.topic, send_id=send.name,

@@ -171,24 +171,28 @@ class FrozenSets:
             (send_id, supporter_id, partition)
             for send_id, supporter_id, partition in self._db.execute(
                 "select send_id, supporter_id, partition from frozen"
-                f" where supporter_id in ({marks}) and state is null",
+                f" where supporter_id in ({marks})"
+                " and (state is null or (state = 'unconfirmed' and settled = 0))",
                 supporter_ids,
             )
         ]
 
     def newly_qualified(
-        self, send_id: str, segment: str, since_ms: int, limit: int
+        self, send_id: str, topic: str, segment: str, since_ms: int, limit: int
     ) -> dict[int, list[str]]:
-        """Partition to members of a live segment since then who are not in the frozen set."""
+        """Partition to mailable members of a live segment since then, not in the frozen set yet."""
         found: dict[int, list[str]] = {}
         for supporter_id, partition in self._db.execute(
             "select m.supporter_id, s.partition from membership m"
             " join supporter s on s.supporter_id = m.supporter_id"
-            " where m.segment = ? and m.since >= ?"
+            " where m.segment = ? and m.since >= ? and s.standing = 'mailable'"
+            " and not exists (select 1 from suppression x"
+            "  where x.subject in (m.supporter_id, s.address_key)"
+            "  and x.scope in ('everything', 'topic:' || ?, 'send:' || ?))"
             " and not exists (select 1 from frozen f where f.send_id = ?"
             "  and f.occurrence = 0 and f.supporter_id = m.supporter_id)"
             " order by m.supporter_id limit ?",
-            (segment, since_ms, send_id, limit),
+            (segment, since_ms, topic, send_id, send_id, limit),
         ):
             found.setdefault(partition, []).append(supporter_id)
         return found

@@ -58,6 +58,7 @@ class Sends:
         self._next_tick_ms = 0
         self._drained: set[tuple[str, int]] = set()
         self._begun: set[tuple[str, int]] = set()
+        self._said_last: set[tuple[str, datetime]] = set()
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Books from events; reports from `control`; exclusions from actions."""
@@ -94,21 +95,22 @@ class Sends:
             self._qualify(owned, now)
             self._release(owned, now)
         self._close_unreleased(owned, now)
+        self._say_last(owned, now)
         self._report(now)
 
     def forget(self) -> None:
         """Ownership has changed: what was seen of parts may not hold any more."""
         self._drained.clear()
         self._begun.clear()
+        self._said_last.clear()
 
     def _freeze_due(self, owned: list[int], now: datetime) -> None:
         for send_id, order in list(self._programme.orders.items()):
             due = order.due_at is not None and order.due_at <= now
-            made = self._programme.decisions.get((send_id, 0))
-            if not due or order.cancelled or (made is not None and made.state != "released"):
+            if not due or order.cancelled or (send_id, 0) in self._programme.decisions:
                 continue
             planned = self._programme.planned(send_id)
-            if planned is None or (made is not None and planned.send.mode == "once"):
+            if planned is None:
                 continue
             for partition in owned:
                 if (send_id, partition) not in self._begun:
@@ -123,12 +125,9 @@ class Sends:
             return
         with self._store.unit() as unit:
             unit.check(partition)
-            if planned.send.mode == "newly_qualifies":
-                FrozenSets(unit.connection).begin(send_id, 0, partition, "frozen", to_ms(now))
-            else:
-                frozen = freeze(unit, planned, partition, self._partitions, now)
-                self._metrics.frozen.inc(frozen)
+            frozen = freeze(unit, planned, partition, self._partitions, now)
             self._fail_points.reach("segmenter.freeze.before_commit")
+        self._metrics.frozen.inc(frozen)
         self._fail_points.reach("segmenter.freeze.after_commit")
 
     def _decide(self, owned: list[int], now: datetime) -> None:
@@ -158,9 +157,10 @@ class Sends:
         order, send = planned.order, planned.send
         if order.cancelled:
             return _plain(send.name, "cancelled", "cancelled before it was due", now)
-        if send.mode == "newly_qualifies":
-            return _plain(send.name, "released", "", now)
         freezes = Reports(self._store.connection).freezes(send.name, 0)
+        if send.mode == "newly_qualifies":
+            begun = len(freezes) == self._partitions
+            return _plain(send.name, "released", "", now) if begun else None
         return decide_launch(order, 0, freezes, self._partitions, now)
 
     def _next(self, planned: Planned, made: SendDecision, now: datetime) -> SendDecision | None:
@@ -168,12 +168,13 @@ class Sends:
         held = approve_held(made, order, now)
         if held is not None:
             return held
-        ends = send.until is not None and send.until <= now
-        accepting = send.mode == "newly_qualifies" and not ends and not order.cancelled
-        if made.state not in {"released", "held"} or accepting:
+        since = _closed_at(planned, now)
+        if made.state not in {"released", "held"} or since is None:
             return None
         progress = Reports(self._store.connection).progress(send.name, 0)
-        return decide_finish(made, progress, self._partitions, now, cancelled=order.cancelled)
+        return decide_finish(
+            made, progress, self._partitions, now, since=since, cancelled=order.cancelled
+        )
 
     def _told(self, decision: SendDecision) -> bool:
         """Whether this decision is in the outbox or on the log already."""
@@ -185,10 +186,10 @@ class Sends:
             send, order = planned.send, planned.order
             if send.mode != "newly_qualifies" or order.cancelled or order.paused:
                 continue
-            if (send.until is not None and send.until <= now) or order.due_at is None:
+            if _closed_at(planned, now) is not None or order.due_at is None:
                 continue
             found = FrozenSets(self._store.connection).newly_qualified(
-                send.name, send.segment, to_ms(order.due_at), QUALIFIED
+                send.name, send.topic, send.segment, to_ms(order.due_at), QUALIFIED
             )
             for partition in sorted(found.keys() & set(owned)):
                 self._take_in(planned, partition, found[partition], now)
@@ -204,7 +205,8 @@ class Sends:
                 members_by_id(unit.connection, supporter_ids, topic=send.topic, send_id=send.name)
             )
             add_members(unit, planned, found, partition, now)
-            FrozenSets(unit.connection).mark_dirty([(send.name, 0, partition)])
+            if found:
+                FrozenSets(unit.connection).mark_dirty([(send.name, 0, partition)])
             self._fail_points.reach("segmenter.freeze.before_commit")
         self._metrics.frozen.inc(len(found))
         self._fail_points.reach("segmenter.freeze.after_commit")
@@ -304,6 +306,16 @@ class Sends:
                     self._end(unit, sets, send_id, row, state, reason, now)
                 sets.mark_dirty([(send_id, 0, partition)])
 
+    def _say_last(self, owned: list[int], now: datetime) -> None:
+        """Every part of a send that takes in nobody more reports once again: that closes it."""
+        for planned in self._frozen_sends():
+            name, since = planned.send.name, _closed_at(planned, now)
+            if since is None or (name, since) in self._said_last:
+                continue
+            with self._store.unit() as unit:
+                FrozenSets(unit.connection).mark_dirty([(name, 0, number) for number in owned])
+            self._said_last.add((name, since))
+
     def _report(self, now: datetime) -> None:
         due = FrozenSets(self._store.connection).dirty(to_ms(now) - REPORT_MS)
         due = [part for part in due if part[2] in self._store.owned()]
@@ -357,6 +369,16 @@ class Sends:
             or decision.state in {"released", "held"}
             if (planned := self._programme.planned(send_id)) is not None
         ]
+
+
+def _closed_at(planned: Planned, now: datetime) -> datetime | None:
+    """Since when nobody more can come into the audience; None while somebody still may."""
+    send, order = planned.send, planned.order
+    if order.cancelled:
+        return order.ordered_at
+    if send.mode == "once":
+        return order.due_at
+    return send.until if send.until is not None and send.until <= now else None
 
 
 def _plain(send_id: str, state: str, reason: str, now: datetime) -> SendDecision:
