@@ -45,7 +45,6 @@ def test_lookups_read_no_table_from_end_to_end(world: World) -> None:
                 identity=known_as("crm", str(number)),
             )
         )
-    world.connection.execute("analyze")
     with Overheard(world) as overheard:
         by_external(world.connection, [("crm", "7")])
         by_address(world.connection, [key("p7@example.org")])
