@@ -34,6 +34,7 @@ class Stage:
         }
         self.environment |= {f"DOORSTEP_{k}": v for k, v in (own | dict(settings)).items()}
         self._started: list[subprocess.Popen[bytes]] = []
+        self._http = httpx.Client(timeout=30, trust_env=False)
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.home, ignore_errors=True)
@@ -46,6 +47,7 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._http.close()
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
@@ -72,7 +74,7 @@ class Stage:
     def switch(self, **switches: float) -> None:
         """Throw switches of the sandbox."""
         port = (self.home / "ses-sandbox" / "port").read_text().strip()
-        httpx.put(f"http://127.0.0.1:{port}/sandbox/switches", json=switches).raise_for_status()
+        self._http.put(f"http://127.0.0.1:{port}/sandbox/switches", json=switches).raise_for_status()
 
     def process(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         """A Python program of this checkout, its output in `home/NAME.log`."""
@@ -93,7 +95,7 @@ class Stage:
     def books(self, send: str) -> dict[str, Any]:
         """The books of a send, as the segmenter tells them."""
         address = f"http://127.0.0.1:{self.ports['segmenter']}/ask/books"
-        answer = httpx.get(address, params={"send": send}, timeout=30)
+        answer = self._http.get(address, params={"send": send})
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -101,7 +103,7 @@ class Stage:
     def ledger(self, send: str) -> dict[str, int]:
         """Messages of a send by state, as the sender tells them; cheaper than the books."""
         address = f"http://127.0.0.1:{self.ports['sender']}/ask/books"
-        states: dict[str, int] = httpx.get(address, params={"send": send}).json()["states"]
+        states: dict[str, int] = self._http.get(address, params={"send": send}).json()["states"]
         return states
 
     def process_of(self, service: str) -> int:
@@ -130,7 +132,7 @@ class Stage:
             raise SystemExit((self.home / "up.log").read_text())
         try:
             return (self.home / "ses-sandbox" / "port").exists() and all(
-                httpx.get(f"http://127.0.0.1:{self.ports[name]}/readyz").status_code == 200
+                self._http.get(f"http://127.0.0.1:{self.ports[name]}/readyz").status_code == 200
                 for name in SERVICES
                 if name != "console"
             )
