@@ -13,7 +13,8 @@ from datetime import datetime
 
 from services.segmenter.people import engagement, memberships
 from services.segmenter.people.folding import Folding, Places
-from services.segmenter.people.memberships import Live, Touched
+from services.segmenter.people.live_segments import Live, read_live, use_live
+from services.segmenter.people.memberships import Touched
 from services.segmenter.people.rule_facts import facts_changed
 from services.segmenter.people.statements import Refused, Statement, read_statement
 from shared.clock import Clock
@@ -75,7 +76,7 @@ class People:
         among them any more is forgotten. Nobody enters or leaves by this.
         """
         self._live = None
-        for sentence in memberships.use(unit.connection, segments, as_of):
+        for sentence in use_live(unit.connection, segments, as_of):
             self._journal.error("people.segment_unusable", reason=sentence)
 
     def sweep(self, unit: SqliteUnit, as_of: datetime, owned: frozenset[int]) -> int:
@@ -84,7 +85,7 @@ class People:
 
     def _live_segments(self, unit: SqliteUnit) -> list[Live]:
         if self._live is None:
-            self._live = memberships.live_segments(unit.connection)
+            self._live = read_live(unit.connection)
         return self._live
 
     def _read(self, deliveries: Sequence[Delivery], now: datetime) -> _Batch:

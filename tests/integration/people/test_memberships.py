@@ -7,8 +7,8 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.segmenter.people import memberships
 from services.segmenter.people.audience import holding
+from services.segmenter.people.live_segments import read_live
 from shared.log.topics import MEMBERSHIPS
 from shared.programme.rules import (
     AllOf,
@@ -262,7 +262,7 @@ def test_live_segments_of_an_unreadable_rule_are_passed_over(world: World) -> No
     world.connection.execute(
         "insert into live_segment values ('odd', 'v', '{\"op\": \"horoscope\"}', 0)"
     )
-    assert [live.name for live in memberships.live_segments(world.connection)] == ["good"]
+    assert [live.name for live in read_live(world.connection)] == ["good"]
     world.use(good=HasTag(tag="a"), odd=HasTag(tag="b"))
-    names = [live.name for live in memberships.live_segments(world.connection)]
+    names = [live.name for live in read_live(world.connection)]
     assert names == ["good", "odd"]
