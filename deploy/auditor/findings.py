@@ -133,9 +133,9 @@ def missed(evidence: Evidence) -> Iterator[Finding]:
     for row in evidence.ledger:
         if row.state == ACCEPTED and row.message_id not in mailed:
             yield Finding("missed", row.send, row.message_id, "accepted in the ledger, no mail")
-    known = {row.message_id for row in evidence.ledger}
+    known = mailed | {row.message_id for row in evidence.ledger}
     for frozen in evidence.frozen or ():
-        if frozen.state == ACCEPTED and frozen.message_id not in mailed | known:
+        if frozen.state == ACCEPTED and frozen.message_id not in known:
             said = "accepted in the frozen set, no mail"
             yield Finding("missed", frozen.send, frozen.message_id, said)
 
