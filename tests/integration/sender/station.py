@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -32,7 +33,7 @@ from shared.wire.cloudevents import Envelope, decode, encode
 from shared.wire.events import FINAL_KINDS, Event
 from shared.wire.programme import HaltOrder, SendOrder
 from shared.wire.suppressions import Suppression, SuppressionReason
-from tests.integration.sender.audience import Person, batches, entry
+from tests.integration.sender.audience import Person, batches, entry, people
 from tests.integration.sender.processes import ROOT, ServiceProcess, free_port, until
 
 PARTITIONS = 6
@@ -166,6 +167,23 @@ class Station:
     def halt(self, *, halted: bool) -> None:
         """Stop everything, or stop stopping it."""
         self._programme("order/halt/all", HaltOrder(halted=halted, ordered_at=datetime.now(UTC)))
+
+    def wait_until_ordered(self) -> None:
+        """Return once the sender has seen all that was ordered and suppressed so far.
+
+        Somebody of a send that is called off shows it: ends as cancelled, not as accepted.
+        """
+        for _ in range(2):  # it reads the suppressions first: the second marker is read after them
+            marker = f"marker-{uuid.uuid4()}"
+            self.order(marker, cancelled=True)
+
+            def seen(marker: str = marker) -> bool:
+                states = self.states(marker)
+                if states["accepted"] == states.total():
+                    self.feed(marker, people(1, str(uuid.uuid4())))
+                return states["cancelled"] > 0
+
+            until(seen, "the sender to see what was ordered")
 
     def suppress(self, subject: str, scope: str, reason: SuppressionReason) -> None:
         """A reason not to mail."""
