@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import apsw
 
-from services.segmenter.people.profiles import MailFact
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.wire.events import FINAL_KINDS, AgentClass, Event, EventKind
@@ -36,7 +35,10 @@ TAKEN_BY_SES: Final[frozenset[EventKind]] = frozenset(
 )
 """Each of these proves that SES took the message."""
 
-_MAIL_FACTS: Final[dict[EventKind, MailFact]] = {
+PersonalKind = Literal["unsubscribed", "complained", "bounced"]
+"""Kinds of events that say something about the person, beyond the message."""
+
+_PERSONAL: Final[dict[EventKind, PersonalKind]] = {
     "unsubscribed": "unsubscribed",
     "complained": "complained",
     "bounced": "bounced",
@@ -82,6 +84,9 @@ _WRITE_ACTION: Final = """
     insert into action(event_id, supporter_id, action, at, send_id) values (?, ?, ?, ?, ?)
     on conflict (event_id) do nothing"""
 
+_SENT_AT: Final = """
+    select accepted_at from delivery where send_id = ? and supporter_id = ? and occurrence = ?"""
+
 
 class Message(NamedTuple):
     """Which message a row is of."""
@@ -102,11 +107,12 @@ class Row:
 
 
 class Told(NamedTuple):
-    """An unsubscribe, a complaint or a bounce, for the profile."""
+    """An unsubscribe, a complaint or a bounce, for the profile; by which message, if known."""
 
     supporter_id: str
-    fact: MailFact
+    kind: PersonalKind
     at: int
+    message: Message | None
 
 
 @dataclass(slots=True)
@@ -143,6 +149,13 @@ def write(connection: apsw.Connection, gathered: Gathered) -> None:
         connection.executemany(_WRITE_ACTION, sorted(gathered.actions))
 
 
+def sent_at(connection: apsw.Connection, message: Message) -> int | None:
+    """When SES took the message, as far as is written."""
+    for (accepted_at,) in connection.execute(_SENT_AT, message):
+        return None if accepted_at is None else int(accepted_at)
+    return None
+
+
 def _take(gathered: Gathered, event_id: str, event: Event) -> None:
     if event.at.tzinfo is None:
         raise NeverRetry(f"the {event.kind} event has a time without its zone")
@@ -154,9 +167,10 @@ def _take(gathered: Gathered, event_id: str, event: Event) -> None:
         return
     if event.send_id is not None and event.came_by is None:
         _take_row(gathered, event, event.send_id, at)
-    fact = _MAIL_FACTS.get(kind)
-    if fact is not None:
-        gathered.told.append(Told(event.supporter_id, fact, at))
+    personal = _PERSONAL.get(kind)
+    if personal is not None:
+        message = event.send_id and Message(event.send_id, event.supporter_id, event.occurrence)
+        gathered.told.append(Told(event.supporter_id, personal, at, message or None))
 
 
 def _take_action(gathered: Gathered, event_id: str, event: Event, at: int) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import apsw
 
-from services.segmenter.people.engagement import Told
+from services.segmenter.people.engagement import Told, sent_at
 from services.segmenter.people.places.areas import Place
 from services.segmenter.people.portrait import paint
 from services.segmenter.people.profile_store import (
@@ -22,7 +22,13 @@ from services.segmenter.people.profile_store import (
     read_kept,
     write_changed,
 )
-from services.segmenter.people.profiles import Profile, fold, fold_mail_fact
+from services.segmenter.people.profiles import (
+    Profile,
+    fold,
+    fold_bounce,
+    fold_complaint,
+    fold_unsubscribe,
+)
 from services.segmenter.people.statements import Statement
 from services.segmenter.people.suppressions import reason_of
 from services.segmenter.people.withdrawals import freeing_record, saying, suppression_record
@@ -72,7 +78,7 @@ class Folding:
         }
         for fact in facts:
             profile = profiles[fact.supporter_id]
-            profiles[fact.supporter_id] = fold_mail_fact(profile, fact.fact, fact.at)
+            profiles[fact.supporter_id] = _with_fact(unit.connection, profile, fact)
         changes = self.changes(kept, profiles, partition_by_supporter)
         write_changed(unit.connection, changes)
         for change in changes:
@@ -121,6 +127,17 @@ def _folded(profile: Profile, statements: Iterable[Statement]) -> Profile:
     for statement in statements:
         profile = fold(profile, statement)
     return profile
+
+
+def _with_fact(connection: apsw.Connection, profile: Profile, told: Told) -> Profile:
+    match told.kind:
+        case "unsubscribed":
+            return fold_unsubscribe(profile, told.at)
+        case "complained":
+            return fold_complaint(profile, told.at)
+        case "bounced":
+            sent = None if told.message is None else sent_at(connection, told.message)
+            return fold_bounce(profile, told.at, told.at if sent is None else sent)
 
 
 def _may_be_freed(connection: apsw.Connection, subject: str) -> bool:

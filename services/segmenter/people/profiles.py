@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
 
@@ -48,9 +48,12 @@ class Joined(NamedTuple):
 
 
 class Bounce(NamedTuple):
-    """A hard bounce, and the key of the address that was theirs when we heard of it, if any."""
+    """A hard bounce of a mail sent then, and the key of the address that was theirs when we heard
+    of it, if any.
+    """
 
     at: int
+    sent_at: int
     address_key: str | None
 
 
@@ -90,19 +93,18 @@ class Profile:
 
     @property
     def bounced_at(self) -> int | None:
-        """When the address they have now bounced. A bounce of another one does not count."""
+        """When the present address bounced; a mail from before they had it went to another one."""
         if self.bounce is None or self.address_key is None:
             return None
         if self.bounce.address_key not in (None, self.address_key):
             return None
-        return self.bounce.at if self.bounce.at >= self.addresses[self.address_key] else None
+        since = self.addresses[self.address_key]
+        return self.bounce.at if self.bounce.sent_at >= since else None
 
 
 NOBODY_YET: Final = Profile()
 
 _NOTHING: Final[tuple[object, ...]] = (None, {}, [])
-
-MailFact = Literal["unsubscribed", "complained", "bounced"]
 
 
 def fold(profile: Profile, statement: Statement) -> Profile:
@@ -138,22 +140,26 @@ def fold(profile: Profile, statement: Statement) -> Profile:
     )
 
 
-def fold_mail_fact(profile: Profile, fact: MailFact, at: int) -> Profile:
-    """The profile after its mail brought an unsubscribe, a complaint or a hard bounce.
+def fold_unsubscribe(profile: Profile, at: int) -> Profile:
+    """The profile after they asked, by a mail, for no more."""
+    return replace(
+        profile, subscription=_newer_subscription(profile.subscription, at, "unsubscribed")
+    )
 
-    A bounce is of the address that is theirs when we hear of it; a complaint is never taken back.
+
+def fold_complaint(profile: Profile, at: int) -> Profile:
+    """The profile after a complaint, which is never taken back."""
+    first = at if profile.complained_at is None else min(at, profile.complained_at)
+    return replace(profile, complained_at=first)
+
+
+def fold_bounce(profile: Profile, at: int, sent_at: int) -> Profile:
+    """The profile after a hard bounce at `at` of a mail sent at `sent_at`: of the address that is
+    theirs when we hear of it, if they had it when it was sent.
     """
-    match fact:
-        case "unsubscribed":
-            newer = _newer_subscription(profile.subscription, at, "unsubscribed")
-            return replace(profile, subscription=newer)
-        case "complained":
-            first = at if profile.complained_at is None else min(at, profile.complained_at)
-            return replace(profile, complained_at=first)
-        case "bounced":
-            if profile.bounce is not None and profile.bounce.at >= at:
-                return profile
-            return replace(profile, bounce=Bounce(at, profile.address_key))
+    if profile.bounce is not None and profile.bounce.at >= at:
+        return profile
+    return replace(profile, bounce=Bounce(at, sent_at, profile.address_key))
 
 
 _T = TypeVar("_T", Stated, StatedArea)

@@ -1,8 +1,9 @@
 """What a supporter's profile asks of the `suppressions` topic: what to say, what to take back.
 
 Whoever unsubscribed or complained is suppressed as a person, and so is their inbox, under whatever
-name mail would reach it. A hard bounce suppresses the address alone. What comes back is only what
-was an unsubscribe, and only when its person came back. Pure, but for the making of records.
+name mail would reach it. A bounced address is suppressed by who hears of the bounce, because the
+notification names it. What comes back is only what was an unsubscribe, and only when its person
+came back. Pure, but for the making of records.
 """
 
 from __future__ import annotations
@@ -28,17 +29,14 @@ SOURCE: Final = "segmenter"
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """What has been said: why the person is suppressed, which inbox and why."""
+    """What has been said: why the person is suppressed, and which inbox of theirs."""
 
-    person: SuppressionReason | None = None
+    reason: SuppressionReason | None = None
     inbox: str | None = None
-    inbox_reason: SuppressionReason | None = None
 
     def to_text(self) -> str | None:
         """As the store keeps it; None for nothing."""
-        if self == NOTHING_SAID:
-            return None
-        return json.dumps([self.person, self.inbox, self.inbox_reason])
+        return None if self == NOTHING_SAID else json.dumps([self.reason, self.inbox])
 
     @classmethod
     def from_text(cls, text: str | None) -> Withdrawn:
@@ -60,20 +58,24 @@ class Saying:
 def saying(supporter_id: str, profile: Profile, said: Withdrawn) -> Saying:
     """What the profile asks for beyond what has been said."""
     wanted = _wanted(profile)
-    if wanted == said:
-        return Saying((), (), said)
-    new, freed = [], []
-    if wanted.person is not None and wanted.person != said.person:
-        new.append(_everything(supporter_id, wanted.person, _since(profile, wanted.person)))
-    if wanted.person is None and said.person == "unsubscribed":
-        freed.append(supporter_id)
-    if wanted.inbox is not None and wanted.inbox_reason is not None:
-        if (wanted.inbox, wanted.inbox_reason) != (said.inbox, said.inbox_reason):
-            at = _since(profile, wanted.inbox_reason)
-            new.append(_everything(wanted.inbox, wanted.inbox_reason, at))
-    elif wanted.person is None and said.inbox_reason == "unsubscribed":
-        freed += [key for key in dict.fromkeys((said.inbox, profile.address_key)) if key]
-    return Saying(new, freed, wanted)
+    if wanted.reason is None:
+        back = (supporter_id, said.inbox, profile.address_key)
+        freed = back if said.reason == "unsubscribed" else ()
+        return Saying((), [subject for subject in dict.fromkeys(freed) if subject], wanted)
+    subjects = []
+    if wanted.reason != said.reason:
+        subjects.append(supporter_id)
+    if wanted.inbox is not None and wanted != said:
+        subjects.append(wanted.inbox)
+    at = from_ms(profile.complained_at or profile.unsubscribed_at or 0)
+    return Saying(
+        [
+            Suppression(subject=subject, scope=EVERYTHING, reason=wanted.reason, at=at)
+            for subject in subjects
+        ],
+        (),
+        wanted,
+    )
 
 
 def suppression_record(suppression: Suppression, partitions: int) -> Record:
@@ -98,26 +100,8 @@ def freeing_record(subject: str, partitions: int, now: datetime) -> Record:
 
 
 def _wanted(profile: Profile) -> Withdrawn:
-    person: SuppressionReason | None = None
     if profile.complained_at is not None:
-        person = "complained"
-    elif profile.unsubscribed_at is not None:
-        person = "unsubscribed"
-    bounced: SuppressionReason | None = "hard_bounce" if profile.bounced_at is not None else None
-    reason = person or bounced
-    if profile.address_key is None or reason is None:
-        return Withdrawn(person)
-    return Withdrawn(person, profile.address_key, reason)
-
-
-def _since(profile: Profile, reason: SuppressionReason) -> datetime:
-    times = {
-        "complained": profile.complained_at,
-        "unsubscribed": profile.unsubscribed_at,
-        "hard_bounce": profile.bounced_at,
-    }
-    return from_ms(times.get(reason) or 0)
-
-
-def _everything(subject: str, reason: SuppressionReason, at: datetime) -> Suppression:
-    return Suppression(subject=subject, scope=EVERYTHING, reason=reason, at=at)
+        return Withdrawn("complained", profile.address_key)
+    if profile.unsubscribed_at is not None:
+        return Withdrawn("unsubscribed", profile.address_key)
+    return NOTHING_SAID

@@ -181,10 +181,19 @@ def test_a_bounce_is_lifted_by_a_new_address(world: World) -> None:
     world.hear(change(ADA, profile=EMAIL, consent=CONSENT))
     world.hear(event("bounced", ADA, 5, send_id="s1"))
     assert world.count().left_out == {"bounced": 1}
-    assert world.suppressed() == {f"{key(EMAIL['email'])}|everything": "hard_bounce"}
+    assert world.suppressed() == {}, "who heard of the bounce has said so, by the address in it"
     world.hear(change(ADA, 9, profile={"email": "ada@example.com"}))
-    world.hear_ourselves()
     assert world.mailable() == {ADA}
+
+
+def test_a_bounce_of_a_mail_to_the_old_address_leaves_the_new_one_alone(world: World) -> None:
+    world.hear(change(ADA, profile=EMAIL, consent=CONSENT))
+    world.hear(event("accepted", ADA, 2, send_id="s1"))
+    world.hear(change(ADA, 4, profile={"email": "ada@example.com"}))
+    world.hear(event("bounced", ADA, 60, send_id="s1"))
+    assert world.mailable() == {ADA}
+    world.hear(event("bounced", ADA, 90, send_id="s2"))
+    assert world.mailable() == set()
 
 
 def test_the_same_batch_again_writes_and_says_nothing(world: World) -> None:

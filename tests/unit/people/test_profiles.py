@@ -11,7 +11,9 @@ from services.segmenter.people.profiles import (
     NOBODY_YET,
     Profile,
     fold,
-    fold_mail_fact,
+    fold_bounce,
+    fold_complaint,
+    fold_unsubscribe,
     from_memory,
     to_memory,
 )
@@ -87,9 +89,9 @@ def test_hearing_something_again_changes_nothing(
 def test_what_is_kept_is_what_was_known(stated: list[Statement], fact: str | None) -> None:
     profile = folded(*stated)
     if fact == "unsubscribed":
-        profile = fold_mail_fact(profile, "unsubscribed", 7)
+        profile = fold_unsubscribe(profile, 7)
     elif fact == "bounced":
-        profile = fold_mail_fact(profile, "bounced", 7)
+        profile = fold_bounce(profile, 7, 7)
     assert from_memory(to_memory(profile)) == profile
 
 
@@ -144,18 +146,18 @@ def test_of_the_same_moment_unsubscribed_wins() -> None:
 
 def test_a_new_address_lifts_a_bounce_but_never_an_unsubscribe() -> None:
     profile = folded(statement(1, profile={"email": "ada@example.org"}, consent=consent()))
-    profile = fold_mail_fact(profile, "bounced", profile_ms(5))
+    profile = fold_bounce(profile, profile_ms(5), profile_ms(5))
     assert standing_of(profile) == "bounced"
     moved = fold(profile, statement(9, profile={"email": "ada@example.com"}))
     assert standing_of(moved) == "mailable"
-    gone = fold_mail_fact(profile, "unsubscribed", profile_ms(6))
+    gone = fold_unsubscribe(profile, profile_ms(6))
     moved = fold(gone, statement(9, profile={"email": "ada@example.com"}))
     assert standing_of(moved) == "unsubscribed"
 
 
 def test_the_same_address_stated_again_does_not_lift_a_bounce() -> None:
     profile = folded(statement(1, profile={"email": "ada@example.org"}, consent=consent()))
-    profile = fold_mail_fact(profile, "bounced", profile_ms(5))
+    profile = fold_bounce(profile, profile_ms(5), profile_ms(5))
     again = fold(profile, statement(9, profile={"email": " Ada@Example.ORG "}))
     assert standing_of(again) == "bounced"
 
@@ -165,18 +167,28 @@ def test_a_bounce_from_before_the_address_was_known_is_of_another_one() -> None:
         statement(1, profile={"email": "ada@example.org"}, consent=consent()),
         statement(9, profile={"email": "ada@example.com"}),
     )
-    assert standing_of(fold_mail_fact(profile, "bounced", profile_ms(5))) == "mailable"
+    assert standing_of(fold_bounce(profile, profile_ms(5), profile_ms(5))) == "mailable"
+
+
+def test_a_late_bounce_of_a_mail_to_the_old_address_leaves_the_new_one_alone() -> None:
+    profile = folded(
+        statement(1, profile={"email": "ada@example.org"}, consent=consent()),
+        statement(9, profile={"email": "ada@example.com"}),
+    )
+    late = fold_bounce(profile, profile_ms(30), profile_ms(5))
+    assert standing_of(late) == "mailable"
+    assert standing_of(fold_bounce(profile, profile_ms(30), profile_ms(20))) == "bounced"
 
 
 def test_a_bounce_heard_of_before_the_person_still_counts() -> None:
-    profile = fold_mail_fact(NOBODY_YET, "bounced", profile_ms(5))
+    profile = fold_bounce(NOBODY_YET, profile_ms(5), profile_ms(5))
     profile = fold(profile, statement(1, profile={"email": "a@example.org"}, consent=consent()))
     assert standing_of(profile) == "bounced"
 
 
 def test_a_complaint_is_never_taken_back() -> None:
     profile = folded(statement(1, profile={"email": "ada@example.org"}, consent=consent()))
-    profile = fold_mail_fact(profile, "complained", profile_ms(2))
+    profile = fold_complaint(profile, profile_ms(2))
     profile = fold(profile, statement(9, subscription="subscribed", stated_by="supporter"))
     assert standing_of(profile) == "complained"
 

@@ -7,7 +7,14 @@ from typing import get_args
 
 import pytest
 
-from services.segmenter.people.profiles import NOBODY_YET, Profile, fold, fold_mail_fact
+from services.segmenter.people.profiles import (
+    NOBODY_YET,
+    Profile,
+    fold,
+    fold_bounce,
+    fold_complaint,
+    fold_unsubscribe,
+)
 from services.segmenter.people.standing import MEANING, Standing, address_flags, standing_of
 from services.segmenter.people.statements import Statement
 from tests.unit.people.stating import consent, statement
@@ -51,11 +58,11 @@ def test_the_address_of_a_post_is_mailed_but_flagged() -> None:
 
 def test_the_first_of_several_reasons_is_named() -> None:
     profile = profile_of(statement(profile={"email": "ada@example.org"}))
-    profile = fold_mail_fact(profile, "bounced", 10**15)
+    profile = fold_bounce(profile, 10**15, 10**15)
     assert standing_of(profile) == "bounced"
-    profile = fold_mail_fact(profile, "unsubscribed", 1)
+    profile = fold_unsubscribe(profile, 1)
     assert standing_of(profile) == "unsubscribed"
-    profile = fold_mail_fact(profile, "complained", 1)
+    profile = fold_complaint(profile, 1)
     assert standing_of(profile) == "complained"
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from services.segmenter.people.profiles import NOBODY_YET, Profile, fold, fold_mail_fact
+from services.segmenter.people.profiles import (
+    NOBODY_YET,
+    Profile,
+    fold,
+    fold_bounce,
+    fold_complaint,
+    fold_unsubscribe,
+)
 from services.segmenter.people.withdrawals import (
     NOTHING_SAID,
     Withdrawn,
@@ -32,36 +39,29 @@ def test_nothing_is_said_of_a_mailable_supporter() -> None:
 
 
 def test_an_unsubscribe_suppresses_the_person_and_the_inbox_once() -> None:
-    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    gone = fold_unsubscribe(ada(), LATER)
     assert said_of(gone) == {(ADA, "unsubscribed"), (KEY, "unsubscribed")}
     said = saying(ADA, gone, NOTHING_SAID).withdrawn
-    assert said_of(fold_mail_fact(gone, "unsubscribed", LATER + 5), said) == set()
+    assert said_of(fold_unsubscribe(gone, LATER + 5), said) == set()
 
 
 def test_the_new_address_of_somebody_unsubscribed_is_suppressed_too() -> None:
-    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    gone = fold_unsubscribe(ada(), LATER)
     said = saying(ADA, gone, NOTHING_SAID).withdrawn
     moved = fold(gone, statement(9, profile={"email": "ada@example.com"}))
     assert said_of(moved, said) == {(NEW_KEY, "unsubscribed")}
 
 
 def test_somebody_unsubscribed_without_an_address_is_suppressed_as_a_person() -> None:
-    assert said_of(fold_mail_fact(NOBODY_YET, "unsubscribed", LATER)) == {(ADA, "unsubscribed")}
+    assert said_of(fold_unsubscribe(NOBODY_YET, LATER)) == {(ADA, "unsubscribed")}
 
 
-def test_a_bounce_suppresses_the_address_alone() -> None:
-    assert said_of(fold_mail_fact(ada(), "bounced", LATER)) == {(KEY, "hard_bounce")}
-
-
-def test_a_new_address_after_a_bounce_frees_nothing() -> None:
-    bounced = fold_mail_fact(ada(), "bounced", LATER)
-    said = saying(ADA, bounced, NOTHING_SAID).withdrawn
-    moved = saying(ADA, fold(bounced, statement(9, profile={"email": "ada@example.com"})), said)
-    assert (moved.suppressions, moved.freed, moved.withdrawn) == ([], [], NOTHING_SAID)
+def test_a_bounce_is_left_to_who_hears_which_address_it_was() -> None:
+    assert said_of(fold_bounce(ada(), LATER, LATER)) == set()
 
 
 def test_who_comes_back_is_freed_with_every_inbox_of_theirs() -> None:
-    gone = fold_mail_fact(ada(), "unsubscribed", NOON_MS)
+    gone = fold_unsubscribe(ada(), NOON_MS)
     said = saying(ADA, gone, NOTHING_SAID).withdrawn
     back = fold(gone, statement(9, subscription="subscribed", stated_by="supporter"))
     assert saying(ADA, back, said).freed == [ADA, KEY]
@@ -69,30 +69,27 @@ def test_who_comes_back_is_freed_with_every_inbox_of_theirs() -> None:
     assert saying(ADA, moved, said).freed == [ADA, KEY, NEW_KEY]
 
 
-def test_who_comes_back_with_a_bounced_address_is_freed_but_the_address_is_not() -> None:
-    gone = fold_mail_fact(fold_mail_fact(ada(), "bounced", LATER), "unsubscribed", NOON_MS)
+def test_who_complained_is_not_freed_by_coming_back() -> None:
+    gone = fold_complaint(fold_unsubscribe(ada(), NOON_MS), NOON_MS)
     said = saying(ADA, gone, NOTHING_SAID).withdrawn
     back = fold(gone, statement(9, subscription="subscribed", stated_by="supporter"))
-    assert saying(ADA, back, said).freed == [ADA]
-    assert said_of(back, said) == {(KEY, "hard_bounce")}
+    assert saying(ADA, back, said).freed == ()
 
 
 def test_a_complaint_after_an_unsubscribe_says_the_harder_reason() -> None:
-    gone = fold_mail_fact(ada(), "unsubscribed", LATER)
+    gone = fold_unsubscribe(ada(), LATER)
     said = saying(ADA, gone, NOTHING_SAID).withdrawn
-    spam = fold_mail_fact(gone, "complained", LATER)
+    spam = fold_complaint(gone, LATER)
     assert said_of(spam, said) == {(ADA, "complained"), (KEY, "complained")}
 
 
 def test_what_was_said_survives_the_store() -> None:
-    for withdrawn in (NOTHING_SAID, Withdrawn("unsubscribed", KEY, "unsubscribed")):
+    for withdrawn in (NOTHING_SAID, Withdrawn("unsubscribed", KEY)):
         assert Withdrawn.from_text(withdrawn.to_text()) == withdrawn
 
 
 def test_a_suppression_and_its_tombstone_meet_under_one_key_in_one_partition() -> None:
-    (first, _) = saying(
-        ADA, fold_mail_fact(ada(), "unsubscribed", LATER), NOTHING_SAID
-    ).suppressions
+    (first, _) = saying(ADA, fold_unsubscribe(ada(), LATER), NOTHING_SAID).suppressions
     record, tombstone = suppression_record(first, 24), freeing_record(ADA, 24, NOON)
     assert record.key == tombstone.key == f"{ADA}|everything".encode()
     assert record.partition == tombstone.partition == partition_of(f"{ADA}|everything", 24)
