@@ -347,6 +347,8 @@ class Dispatcher:
         elif answer.verdict == "hold_all":
             self._hold_until = max(self._hold_until, boot + answer.after_seconds)
             self._journal.error("sender.hold_all", reason=answer.reason)
+        elif answer.verdict == "not_called":
+            self._must_refresh = True  # we stood still, and the tables with us
         elif answer.verdict == "hold_send":
             ledger.hold(candidate.send_id, answer.reason, now_ms)
             self._journal.error("sender.hold_send", send=candidate.send_id, reason=answer.reason)

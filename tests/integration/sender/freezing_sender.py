@@ -1,0 +1,34 @@
+"""A sender that freezes itself, once, between its last look and the signature of its first call.
+
+python -m tests.integration.sender.freezing_sender
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import services.sender.__main__ as wiring
+from services.sender.ses_gateway import SesGateway
+from shared.loop.process import run_service
+
+
+class Freezing(SesGateway):
+    """Stops the process as the machine would: without anybody in it noticing."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._frozen = False
+        self._client.meta.events.register_first("before-sign.sesv2.SendEmail", self._freeze)
+
+    def _freeze(self, **_: object) -> None:
+        if not self._frozen:
+            self._frozen = True
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+if __name__ == "__main__":
+    wiring.SesGateway = Freezing  # type: ignore[attr-defined]
+    sys.exit(run_service(wiring.GROUP, wiring.Sender))

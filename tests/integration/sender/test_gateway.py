@@ -1,0 +1,224 @@
+"""The gateway to SES: one call is one POST, and every end of it has the right meaning."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from deploy.ses_sandbox.process import SandboxProcess
+from services.sender.gateway import OutgoingMail
+from services.sender.ses_gateway import SesGateway
+from tests.integration.sender.audience import SENDER, mail_to, people
+
+PERSON = people(1)[0]
+MAIL = OutgoingMail(
+    sender=SENDER,
+    to=PERSON.address,
+    raw=mail_to(PERSON).encode(),
+    configuration_set="doorstep",
+    tags={"m": PERSON.message_of("gateway"), "s": "gateway"},
+)
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@contextmanager
+def gateway(url: str) -> Iterator[SesGateway]:
+    made = SesGateway(
+        region="eu-west-2", endpoint=url, connections=2,
+        connect_timeout_seconds=1, read_timeout_seconds=1,
+    )  # fmt: skip
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def fresh() -> bool:
+    return True
+
+
+def stale() -> bool:
+    return False
+
+
+def test_a_sound_call_is_accepted_with_the_id_of_ses(sandbox: SandboxProcess) -> None:
+    with gateway(sandbox.url) as ses:
+        answer = ses.send(MAIL, fresh)
+
+    assert answer.verdict == "accepted"
+    (line,) = sandbox.journal()
+    assert answer.ses_message_id == line["message_id"]
+    assert line["tags"] == MAIL.tags
+
+
+@pytest.mark.parametrize("fault", ["hang_before", "hang_after", "error_503_after", "close_before"])
+def test_one_call_is_one_post_whatever_comes_of_it(sandbox: SandboxProcess, fault: str) -> None:
+    before = sandbox.report()["requests"]
+    sandbox.switch(faults={fault: 1.0})
+    with gateway(sandbox.url) as ses:
+        answer = ses.send(MAIL, fresh)
+    sandbox.switch(faults={})
+
+    assert answer.verdict == "in_doubt"
+    assert sandbox.report()["requests"] == before + 1
+
+
+def test_a_look_that_is_too_old_when_the_request_is_signed_stops_the_call(
+    sandbox: SandboxProcess,
+) -> None:
+    before = sandbox.report()["requests"]
+    with gateway(sandbox.url) as ses:
+        assert ses.send(MAIL, stale).verdict == "not_called"
+        assert sandbox.report()["requests"] == before
+        assert ses.send(MAIL, fresh).verdict == "accepted", "the next call looks anew"
+
+
+def test_a_port_that_nobody_listens_on_was_never_reached() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with gateway(f"http://127.0.0.1:{bound.getsockname()[1]}") as ses:
+            assert ses.send(MAIL, fresh).verdict == "retry"
+
+
+def test_an_answer_without_an_id_is_an_acceptance_all_the_same() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server) as port, gateway(f"http://127.0.0.1:{port}") as ses:
+        answer = ses.send(MAIL, fresh)
+
+    assert (answer.verdict, answer.ses_message_id) == ("accepted", None)
+
+
+def test_tls_that_breaks_after_the_request_was_read_is_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SES may have taken it; to try again would mail twice."""
+    certificate, key = self_signed(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    with breaking_tls(certificate, key) as (url, read), gateway(url) as ses:
+        answer = ses.send(MAIL, fresh)
+
+    assert answer.verdict == "in_doubt", answer
+    assert read, "the whole request had arrived"
+
+
+def test_a_certificate_that_is_refused_lets_nothing_leave(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    with breaking_tls(certificate, key) as (url, read), gateway(url) as ses:
+        answer = ses.send(MAIL, fresh)
+
+    assert answer.verdict == "hold_all", answer
+    assert not read
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def breaking_tls(certificate: Path, key: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a server that reads one request over TLS and then writes what is no TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    read: list[bytes] = []
+
+    def serve() -> None:
+        with listening.accept()[0] as raw:
+            raw.settimeout(10)
+            try:
+                with context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=True) as tls:
+                    found = b""
+                    while not whole(found):
+                        found += tls.recv(65_536) or b"\r\n\r\n"
+                    read.append(found)
+                    with socket.socket(fileno=tls.detach()) as bare:
+                        bare.sendall(b"no TLS at all, whatever it was")
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://localhost:{listening.getsockname()[1]}", read
+        thread.join()
+
+
+def whole(request: bytes) -> bool:
+    """Whether head and body are there."""
+    head, end, body = request.partition(b"\r\n\r\n")
+    lengths = [
+        int(line.partition(b":")[2])
+        for line in head.splitlines()
+        if line.lower().startswith(b"content-length:")
+    ]
+    return bool(end) and len(body) >= sum(lengths)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Certificate and key for localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_path, key_path = folder / "certificate.pem", folder / "key.pem"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return certificate_path, key_path
