@@ -55,8 +55,15 @@ def test_every_state_has_its_sentence() -> None:
     assert set(MEANING) == set(get_args(State))
 
 
+def test_a_settle_order_is_for_once_and_not_carried_on_by_the_next_order() -> None:
+    settled = ordered(pinned={"send/ask": "v"}, settle="resend")
+    paused = orders.paused(standing(settled, decided("released")), BY)
+    assert paused is not None
+    assert paused.settle is None
+
+
 def test_an_order_changes_one_thing_and_keeps_the_rest_on_the_record() -> None:
-    before = ordered(pinned={"send/ask": "v"}, settle="leave")
+    before = ordered(pinned={"send/ask": "v"}, approved_count=7)
     paused = orders.paused(standing(before, decided("released")), BY)
     assert paused is not None
     assert paused.model_dump(exclude={"paused", "ordered_at", "ordered_by"}) == before.model_dump(

@@ -56,7 +56,7 @@ def test_a_member_that_leaves_moves_only_its_own_numbers(
     members: set[str], partitions: int
 ) -> None:
     before = assign(sorted(members), {}, partitions)
-    gone = sorted(members)[0]
+    gone = min(members)
     after = assign(sorted(members - {gone}), before, partitions)
     assert all(after[n] == before[n] for n in range(partitions) if before[n] != gone)
 
