@@ -332,7 +332,8 @@ class Dispatcher:
         self._doubts_in_a_row += 1
         too_many = self._doubts_in_a_row - self._settings.window
         if too_many >= 0:
-            pause = min(LONGEST_PAUSE, 1.5 ** min(too_many, 20))
+            windows = too_many // self._settings.window
+            pause = min(LONGEST_PAUSE, 1.5 ** min(windows, 20))
             self._hold_until = max(self._hold_until, boot + pause)
             self._journal.error("sender.only_doubt", in_a_row=self._doubts_in_a_row, pause=pause)
 
