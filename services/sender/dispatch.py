@@ -40,7 +40,7 @@ IDLE_SECONDS = 0.05
 LINGER_SECONDS = 0.002
 REFRESH_SECONDS = 0.5
 BATCHES_IN_MEMORY = 6
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 5.0
 LOOKS = 200
 STOPPING = frozenset({"retry", "throttled", "hold_all"})
 """Verdicts after which the next call waits."""
