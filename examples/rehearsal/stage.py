@@ -75,7 +75,8 @@ class Stage:
         """Throw switches of the sandbox."""
         port = (self.home / "ses-sandbox" / "port").read_text().strip()
         self._http.put(  # noqa: E501
-            f"http://127.0.0.1:{port}/sandbox/switches", json=switches
+        address = f"http://127.0.0.1:{port}/sandbox/switches"
+        self._http.put(address, json=switches).raise_for_status()
         ).raise_for_status()
 
     def process(self, name: str, *words: str) -> subprocess.Popen[bytes]:
