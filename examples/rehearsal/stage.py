@@ -74,10 +74,8 @@ class Stage:
     def switch(self, **switches: float) -> None:
         """Throw switches of the sandbox."""
         port = (self.home / "ses-sandbox" / "port").read_text().strip()
-        self._http.put(  # noqa: E501
         address = f"http://127.0.0.1:{port}/sandbox/switches"
         self._http.put(address, json=switches).raise_for_status()
-        ).raise_for_status()
 
     def process(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         """A Python program of this checkout, its output in `home/NAME.log`."""
