@@ -93,8 +93,9 @@ class Demo:
     def kill_half_way(self) -> None:
         """SIGKILL for the sender when half of the ask is out."""
         self.stage.until(
-            lambda: bool(self.stage.books("volunteer-ask")["frozen"]), PATIENCE, "the freeze"
-        )
+            lambda: self.stage.ledger("volunteer-ask").get("accepted", 0) > 0,
+            PATIENCE, "the first mail: by then every partition has frozen its part",
+        )  # fmt: skip
         half = self.stage.books("volunteer-ask")["frozen"] // 2
         self.stage.until(
             lambda: self.stage.ledger("volunteer-ask").get("accepted", 0) >= half,
@@ -102,8 +103,7 @@ class Demo:
         )  # fmt: skip
         sender = self.stage.process_of("services.sender")
         os.kill(sender, signal.SIGKILL)
-        left = self.stage.books("volunteer-ask")["open"]
-        self.console.print(f"  killed process {sender} with {left:,} messages to go")
+        self.console.print(f"  killed process {sender} with {half:,} messages to go, more or less")
         self.stage.until(
             lambda: self.stage.process_of("services.sender") not in {0, sender}, 30, "a new sender"
         )
@@ -137,9 +137,7 @@ class Demo:
         self.say("True rates of the crowd, and what was measured")
         telling.rates(self.console, books)
         self.say("Segments after it, and who moved")
-        telling.movements(
-            self.console, home / "segmenter" / "people.db", read_json(home / "crowd.json")
-        )
+        telling.movements(self.console, home, read_json(home / "crowd.json"))
         self.say("The independent auditor: mail files against ledger against frozen sets")
         audit = subprocess.run(
             [sys.executable, "-m", "deploy.auditor", "--mail", str(home / "ses-sandbox"),

@@ -1,11 +1,15 @@
 """Generated reference pages and whether they have drifted from the code.
 
 `python -m tests.drift` fails when one has; `python -m tests.drift --write` writes them anew.
+It also fails when a page names a test that is not there, or when no row of delivery.md stands for
+a commit point.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from shared.observability.fail_points import COMMIT_POINTS
@@ -13,7 +17,10 @@ from shared.observability.metrics import Metrics
 from shared.settings import Settings, known_names
 from shared.wire.reference import event_table, schemas
 
-REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+DELIVERY = ROOT / "docs" / "explanation" / "delivery.md"
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)[^`]*`")
 
 
 def pages() -> dict[str, str]:
@@ -68,6 +75,28 @@ def _commit_points() -> str:
     )  # fmt: skip
 
 
+def missing_tests() -> list[str]:
+    """Tests that a page names and that are not there."""
+    missing = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for file, test in NAMED_TEST.findall(page.read_text(encoding="utf-8")):
+            path = ROOT / file
+            if not path.is_file() or f"def {test}(" not in path.read_text(encoding="utf-8"):
+                missing.append(f"{page.relative_to(ROOT)} names {file}::{test}, which is not there")
+    return missing
+
+
+def points_without_row() -> list[str]:
+    """Commit points that no row of delivery.md names, as they are or by a pattern."""
+    text = DELIVERY.read_text(encoding="utf-8")
+    named = [cell for line in text.splitlines() for cell in re.findall(r"`([a-z_.*]+)`", line[:80])]
+    return [
+        f"docs/explanation/delivery.md has no row for the commit point {point}"
+        for point in COMMIT_POINTS
+        if not any(fnmatch(point, pattern) for pattern in named)
+    ]
+
+
 def main(arguments: list[str]) -> int:
     if "--write" in arguments:
         for name, content in pages().items():
@@ -83,7 +112,10 @@ def main(arguments: list[str]) -> int:
     ]
     for name in drifted:
         print(f"docs/reference/{name} has drifted: python -m tests.drift --write")
-    return 1 if drifted else 0
+    untrue = [*missing_tests(), *points_without_row()]
+    for sentence in untrue:
+        print(sentence)
+    return 1 if drifted or untrue else 0
 
 
 if __name__ == "__main__":

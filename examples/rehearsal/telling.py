@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +22,31 @@ STATES = (
 def progress(console: Console, books: dict[str, Books]) -> None:
     """One line of how far every send is."""
     parts = [
-        f"{send} {one['states'].get('accepted', 0):,} accepted, {one['open']:,} open"
-        + (f", {one['in_doubt']} in doubt" if one["in_doubt"] else "")
+        f"{send} {one['frozen'] - one['open']:,}/{one['frozen']:,}"
+        + (f" ({one['in_doubt']} in doubt)" if one["in_doubt"] else "")
         for send, one in books.items()
     ]
-    console.print("  " + " · ".join(parts), style="dim")
+    console.print("  closed: " + " · ".join(parts), style="dim")
 
 
 def books(console: Console, found: dict[str, Books]) -> None:
-    """Books per send and variant: audience = the sum of the eight final states."""
+    """An account per send and variant: audience = the sum of the eight final states."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("send / variant")
-    for head in ("audience", *STATES, "delivered", "bounced"):
-        table.add_column(head, justify="right")
+    table.add_column("", no_wrap=True)
+    columns: list[tuple[int, dict[str, int], int, int]] = []
     for send, one in found.items():
-        delivered, bounced = _sum(one, "delivered"), _sum(one, "bounced")
-        _line(table, send, one["frozen"], one["states"], delivered, bounced)
-        for variant, part in sorted(one["by_variant"].items()):
-            _line(
-                table, f"  {variant}", part["frozen"], part["states"],
-                part["delivered"], part["bounced"], style="dim",
-            )  # fmt: skip
+        table.add_column(send, justify="right")
+        columns.append((one["frozen"], one["states"], _sum(one, "delivered"), _sum(one, "bounced")))
+        variants = sorted(one["by_variant"].items()) if len(one["by_variant"]) > 1 else []
+        for variant, part in variants:
+            table.add_column(f"{variant}", justify="right", style="dim")
+            columns.append((part["frozen"], part["states"], part["delivered"], part["bounced"]))
+    for state in STATES:
+        table.add_row(state, *(f"{states.get(state, 0):,}" for _, states, _, _ in columns))
+    table.add_section()
+    table.add_row("audience", *(f"{frozen:,}" for frozen, *_ in columns), style="bold")
+    table.add_row("  delivered", *(f"{number:,}" for _, _, number, _ in columns), style="dim")
+    table.add_row("  bounced", *(f"{number:,}" for *_, number in columns), style="dim")
     console.print(table)
 
 
@@ -66,8 +72,8 @@ def areas(console: Console, one: Books, most: int = 8) -> None:
 def rates(console: Console, found: dict[str, Books]) -> None:
     """The crowd's true rates beside what Doorstep measured (of the accepted)."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("send / variant")
-    for head in ("mails", "clicks true", "measured", "volunteers true", "measured"):
+    table.add_column("send / variant", no_wrap=True)
+    for head in ("mails", "clicks true", "measured", "acts true", "measured"):
         table.add_column(head, justify="right")
     for send, one in found.items():
         for variant, part in sorted(one["by_variant"].items()):
@@ -85,26 +91,44 @@ def rates(console: Console, found: dict[str, Books]) -> None:
     )
 
 
-def movements(console: Console, store: Path, crowd: dict[str, Any]) -> None:
-    """Segments now, and what the crowd did to get there."""
-    connection = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
+def movements(console: Console, home: Path, crowd: dict[str, Any]) -> None:
+    """Segments now, who entered and left since the programme began, and what the crowd did."""
+    moved = _moved(home / "log.db")
+    connection = sqlite3.connect(f"file:{home}/segmenter/people.db?mode=ro", uri=True)
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("segment")
-    table.add_column("members now", justify="right")
-    for segment, number in connection.execute(
+    table.add_column("segment", no_wrap=True)
+    for head in ("before", "entered", "left", "now"):
+        table.add_column(head, justify="right")
+    for segment, now in connection.execute(
         "select l.segment, (select count(*) from membership m where m.segment = l.segment)"
         " from live_segment l order by l.segment"
     ):
-        table.add_row(segment, f"{number:,}")
+        entered, left = moved[segment, "entered"], moved[segment, "left"]
+        table.add_row(
+            segment, f"{now - entered + left:,}", f"+{entered:,}", f"-{left:,}", f"{now:,}"
+        )
     connection.close()
     console.print(table)
     volunteers = sum(number for name, number in crowd.items() if name.endswith("/acted"))
     console.print(
-        f"  The crowd: {volunteers:,} volunteered, {crowd.get('unsubscribed', 0):,} unsubscribed, "
-        f"{crowd.get('prefetched', 0):,} mails were fetched by a proxy, "
-        f"{crowd.get('scanned', 0):,} were followed by a scanner.",
+        f"  The crowd: {volunteers:,} volunteered, {crowd.get('unsubscribed', 0):,} unsubscribed; "
+        f"a proxy fetched {crowd.get('prefetched', 0):,} mails, "
+        f"a scanner followed {crowd.get('scanned', 0):,}.",
         style="dim",
     )
+
+
+def _moved(log: Path) -> Counter[tuple[str, str]]:
+    """(segment, "entered" or "left") to the number of such records on `memberships`."""
+    connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
+    moved: Counter[tuple[str, str]] = Counter()
+    for (value,) in connection.execute(
+        "select value from record where topic = (select id from topic where name = 'memberships')"
+    ):
+        told = json.loads(value)
+        moved[told["segment"], told["change"]] += 1
+    connection.close()
+    return moved
 
 
 def unbalanced(found: dict[str, Books]) -> list[str]:
@@ -129,16 +153,6 @@ def farewell(console: Console, home: Path, seconds: float) -> None:
         "  The tutorial:        docs/tutorial/first-programme.md\n"
         "  How it holds:        docs/explanation/delivery.md"
     )
-
-
-def _line(
-    table: Table, name: str, frozen: int, states: dict[str, int], delivered: int, bounced: int,
-    style: str = "",
-) -> None:  # fmt: skip
-    table.add_row(
-        name, f"{frozen:,}", *(f"{states.get(state, 0):,}" for state in STATES),
-        f"{delivered:,}", f"{bounced:,}", style=style,
-    )  # fmt: skip
 
 
 def _sum(one: Books, mark: str) -> int:
