@@ -37,7 +37,8 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
-requirements:
+requirements: | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:
