@@ -96,9 +96,8 @@ def exclusive(cache: Path) -> Iterator[None]:
 
 def check_jars(folder: Path) -> None:
     """Raises Missing unless the folder holds exactly the files of jars.sha256."""
-    wanted = dict(
-        reversed(line.split()) for line in _CHECKSUMS.read_text(encoding="ascii").splitlines()
-    )
+    listed = (line.split() for line in _CHECKSUMS.read_text(encoding="ascii").splitlines())
+    wanted = {name: digest for digest, name in listed}
     came = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")
     }

@@ -57,7 +57,8 @@ def test_one_broker_starts_and_answers(kafka_cluster: Cluster) -> None:
 
 
 def test_of_three_brokers_one_dies_and_comes_back(tmp_path: Path) -> None:
-    with Cluster(tmp_path, brokers=3) as cluster:
+    soon = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
+    with Cluster(tmp_path, brokers=3, properties=soon) as cluster:
         made_topic(cluster, "kept")
         written(cluster, "kept", [b"before"])
         cluster.kill(2)
