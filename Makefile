@@ -4,12 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: demo test check bench requirements clean
+.PHONY: demo test check bench kafka requirements clean
 
 demo: $(VENV)/.run
 	@$(BIN)/python -m examples.demo $(DEMO_OPTIONS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.jvm
 	@$(BIN)/python -m tests.run $(TEST_OPTIONS)
 
 check: $(VENV)/.dev
@@ -21,6 +21,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$(NAME) $(BENCH_OPTIONS)
+
+kafka: $(VENV)/.jvm
+	@$(BIN)/python -m deploy.kafka $(KAFKA_OPTIONS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doorstep needs Python 3.11 or newer; say which with: make PYTHON=python3.12"; exit 1; }
@@ -37,9 +40,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.jvm: requirements/jvm.txt $(VENV)/.run
+	@$(BIN)/python -m deploy.kafka.java || { echo "No Java 17 or newer here: installing one into $(VENV) (once) ..."; $(PIP) -r requirements/jvm.txt; }
+	@touch $@
+
 requirements: | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in run dev jvm; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:
 	@rm -rf $(VENV) .doorstep .mypy_cache .ruff_cache .pytest_cache

@@ -10,18 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.components import missing_components
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
-
-
-def missing_components() -> list[str]:
-    """A line for each real component that the tests want and this machine does not have."""
-    missing = []
-    try:
-        import moto.server  # noqa: F401
-    except ImportError:
-        missing.append("moto: the cross-check of our SES requests; it comes with requirements/dev")
-    return missing
 
 
 def main(arguments: list[str]) -> int:
