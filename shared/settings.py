@@ -98,6 +98,38 @@ class ConsoleSettings(Section):
     port: int = Field(8705, description="pages and API; loopback only")
 
 
+class KafkaSettings(Section):
+    """How the brokers named by DOORSTEP_LOG are spoken to, and how topics are made there."""
+
+    prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,40}$", description="before every name")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="TLS and SASL, or neither"
+    )
+    ssl_cafile: Path | None = Field(None, description="certificates of authorities, PEM")
+    ssl_certfile: Path | None = Field(None, description="our certificate, PEM")
+    ssl_keyfile: Path | None = Field(None, description="its key, PEM")
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "", description="how we say who we are"
+    )
+    sasl_username: str = Field("", description="the user of SASL")
+    sasl_password: SecretStr = Field(SecretStr(""), description="its password")
+    sasl_password_file: Path | None = Field(None, description="file that holds the password")
+    transaction_seconds: float = Field(
+        15.0, ge=1, description="a transaction left open by a dead process ends after this"
+    )
+    replication: int = Field(3, ge=1, description="copies of a topic, for `topics apply`")
+    min_insync: int = Field(2, ge=1, description="copies that must have a record, for the same")
+
+    def sasl_secret(self) -> str:
+        """The password. Raises Misconfigured when its file cannot be read."""
+        if self.sasl_password_file is None:
+            return self.sasl_password.get_secret_value()
+        try:
+            return self.sasl_password_file.read_text().strip()
+        except OSError as error:
+            raise Misconfigured(f"{PREFIX}KAFKA__SASL_PASSWORD_FILE: {error}") from error
+
+
 class Settings(BaseSettings):
     """All settings of all services. `home` holds stores, spool and the embedded log."""
 
@@ -121,6 +153,7 @@ class Settings(BaseSettings):
     )
     fail_at: str = Field("", description="commit point at which to end the process; tests only")
 
+    kafka: KafkaSettings = KafkaSettings()
     loop: LoopSettings = LoopSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     renderer: RendererSettings = RendererSettings()

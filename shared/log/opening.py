@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from shared.errors import Misconfigured
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.port import Log
 from shared.settings import Settings
 
 
 def open_log(settings: Settings) -> Log:
-    """The body of the log. Raises Misconfigured when this release has none of that name."""
+    """The body of the log. Raises Misconfigured or RetryLater when it cannot be had."""
     if settings.log == "embedded":
         return EmbeddedLog(settings.home / "log.db", settings.partitions)
-    raise Misconfigured(
-        f"DOORSTEP_LOG={settings.log}: this release runs on the embedded log only; "
-        "leave DOORSTEP_LOG unset"
-    )
+    # Whoever runs on one file need not load a Kafka client.
+    from shared.log.kafka.body import KafkaLog  # noqa: PLC0415
+
+    return KafkaLog(settings.log, settings.kafka, settings.home, settings.partitions)

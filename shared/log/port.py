@@ -30,6 +30,8 @@ class Polled:
     `assigned`: numbers newly owned. `revoking`: numbers that another member waits for; they are
     still owned until the next poll, so finish or drop their work first. `lost`: numbers that are
     gone already; nothing of theirs may be committed. `records` are in offset order within a place.
+    `passed`: places without records where reading has moved past what is not for us to see (markers
+    of transactions): the next offset to save, so that positions reach the end of the log.
     """
 
     membership: Membership
@@ -37,6 +39,7 @@ class Polled:
     assigned: frozenset[int] = frozenset()
     revoking: frozenset[int] = frozenset()
     lost: frozenset[int] = frozenset()
+    passed: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
 class Member(Protocol):
@@ -90,7 +93,10 @@ class Member(Protocol):
         ...
 
     def lag(self) -> dict[str, int]:
-        """Topic to the number of records of owned numbers that were not yet read."""
+        """Topic to the number of records of owned numbers that were not yet read.
+
+        A body may count a transaction's marker as a record.
+        """
         ...
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ class Loop:
         polled = self._member.poll(self._settings.poll_seconds, self._settings.max_records)
         began = self._spent("poll", began)
         self._ownership(polled)
-        if polled.records:
+        if polled.records or polled.passed:
             self._apply(polled)
             began = self._spent("handle", began)
         try:
@@ -155,30 +155,36 @@ class Loop:
 
     def _apply(self, polled: Polled) -> None:
         """The whole batch in one commit; on trouble, number by number, so that one may wait."""
-        records = [stored for batch in polled.records.values() for stored in batch]
-        numbers = {stored.partition for stored in records}
+        numbers = {place.partition for place in (*polled.records, *polled.passed)}
         try:
-            for number in numbers - self._apply_records(polled, records):
+            for number in numbers - self._apply_numbers(polled, numbers):
                 self._waiting.pop(number, None)
         except RetryLater:
             for number in sorted(numbers):
-                self._apply_number(polled, [r for r in records if r.partition == number], number)
+                self._apply_number(polled, number)
         except Fenced as error:
             self._fenced(error)
 
-    def _apply_number(self, polled: Polled, records: list[Stored], number: int) -> None:
+    def _apply_number(self, polled: Polled, number: int) -> None:
         try:
-            if number not in self._apply_records(polled, records):
+            if number not in self._apply_numbers(polled, {number}):
                 self._waiting.pop(number, None)
         except RetryLater as error:
             self._wait(number, error)
         except Fenced as error:
             self._fenced(error)
 
-    def _apply_records(self, polled: Polled, records: Sequence[Stored]) -> set[int]:
+    def _apply_numbers(self, polled: Polled, numbers: set[int]) -> set[int]:
         """Handle and commit; the numbers that are blocked by a newer version now."""
+        records = [
+            stored
+            for place, batch in polled.records.items()
+            if place.partition in numbers
+            for stored in batch
+        ]
         decoded = decode_all(records, self._ignored)
-        through = _through(records, decoded)
+        passed = {place: at for place, at in polled.passed.items() if place.partition in numbers}
+        through = passed | _through(records, decoded)
         if through:
             letters = self._work.apply(
                 polled.membership, decoded.deliveries, decoded.refused, through
