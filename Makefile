@@ -4,23 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-<<<<<<< HEAD
-.PHONY: demo test check bench kafka requirements clean
-=======
-.PHONY: demo doorstep test check bench requirements clean
->>>>>>> main
+.PHONY: demo doorstep test check bench kafka requirements clean
 
 demo: $(BIN)/doorstep
 	@$(BIN)/python -m examples.demo $(DEMO_OPTIONS)
 
-<<<<<<< HEAD
-test: $(VENV)/.dev $(VENV)/.jvm
-=======
 doorstep: $(BIN)/doorstep
 	@echo "The command is $(BIN)/doorstep; after \`source $(BIN)/activate\` it is doorstep."
 
-test: $(VENV)/.dev
->>>>>>> main
+test: $(VENV)/.dev $(VENV)/.jvm
 	@$(BIN)/python -m tests.run $(TEST_OPTIONS)
 
 check: $(VENV)/.dev

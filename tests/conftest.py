@@ -33,6 +33,18 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 
 
 @pytest.fixture(scope="session")
+def kafka_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers for the whole test process: a test that stops one starts it again."""
+    require("kafka")
+    from deploy.kafka.cluster import Cluster
+
+    folder = tmp_path_factory.mktemp("kafka-of-three")
+    with Cluster(folder, brokers=3) as cluster:
+        yield cluster
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One server for the whole test process: a test that stops it starts it again."""
     require("postgres")

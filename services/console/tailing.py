@@ -27,7 +27,7 @@ def newest(
     kept: list[tuple[int, int, int, Stored, Envelope]] = []
     ends = follower.end_offsets()
     while any(follower.next_offsets().get(number, 0) < end for number, end in ends.items()):
-        for stored, envelope in _decoded(follower.read(), wanted, look):
+        for stored, envelope in _decoded(follower.read(timeout_seconds=0.05), wanted, look):
             entry = (stored.timestamp_ms, stored.partition, stored.offset, stored, envelope)
             if len(kept) < limit:
                 heapq.heappush(kept, entry)

@@ -12,6 +12,9 @@ from shared.clock import boot_seconds
 from shared.log.port import Follower
 from shared.log.record import Stored
 
+READ_SECONDS = 0.05
+"""How long one look waits for what the high watermark promises: it may still be committing."""
+
 
 class Table:
     """Feeds every change, tombstones included, to `apply`, oldest first within a partition."""
@@ -26,7 +29,7 @@ class Table:
         ends = self._follower.end_offsets()
         changes = 0
         while self._behind(ends):
-            for stored in self._follower.read(timeout_seconds=0.0):
+            for stored in self._follower.read(timeout_seconds=READ_SECONDS):
                 self._apply(stored)
                 changes += 1
         self._current_at = began

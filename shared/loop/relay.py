@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.errors import WrongStore
+from shared.errors import RetryLater, WrongStore
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, TopicPartition
 from shared.observability.fail_points import FailPoints
@@ -36,17 +36,20 @@ class Relay:
         self._group, self._topics, self._member, self._store = group, topics, member, store
         self._fail_points, self._metrics = fail_points, metrics
         self._published: dict[int, int] = {}
+        self._doubtful = False
         self._trimmed: dict[int, int] = {}
 
     def take_up(self, partition: int) -> None:
         """Read the cursor back. Raises WrongStore when store and log do not belong together."""
+        self._published[partition] = self._read_back(partition)
+        self._trimmed[partition] = 0
+
+    def _read_back(self, partition: int) -> int:
         place = self._cursor_place(partition)
         saved = self._member.committed([place]).get(place)
         metadata = saved.metadata if saved is not None else ""
         newest = self._store.last_seq(partition)
-        published = self._read_cursor(partition, metadata, newest)
-        self._published[partition] = published
-        self._trimmed[partition] = 0
+        return self._read_cursor(partition, metadata, newest)
 
     def let_go(self, partition: int) -> None:
         """Publish for this number no more."""
@@ -56,15 +59,23 @@ class Relay:
     def publish(self, membership: Membership) -> int:
         """Publish what is pending for all owned numbers; how many rows.
 
-        Raises Fenced when a number is not ours any more: nothing was published then.
+        Raises Fenced when a number is not ours any more: nothing was published then. Raises
+        RetryLater when it is not known whether it was: the log is asked before the next time.
         """
         total = 0
+        if self._doubtful:
+            self._published = {each: self._read_back(each) for each in self._published}
+            self._doubtful = False
         while True:
             outputs, cursors, more = self._pending()
             if not outputs:
                 return total
             self._fail_points.reach("relay.before_commit")
-            self._member.commit(membership, outputs, self._log_positions(cursors))
+            try:
+                self._member.commit(membership, outputs, self._log_positions(cursors))
+            except RetryLater:
+                self._doubtful = True
+                raise
             self._fail_points.reach("relay.after_commit")
             self._published.update(cursors)
             total += len(outputs)

@@ -39,7 +39,6 @@ WRONG_SETTINGS: Final = (
     errors.AuthorizationError,
     errors.KafkaConfigurationError,
     errors.UnsupportedVersionError,
-    errors.InconsistentGroupProtocolError,
     errors.InvalidSessionTimeoutError,
 )
 
@@ -154,6 +153,11 @@ def meaning(error: errors.KafkaError, what: str) -> DoorstepError:
         return PositionOutsideLog(
             f"{what}: the position is not in the log ({said}): records were removed before they "
             "were read, or this log belongs to another installation. See docs/how-to/restore.md"
+        )
+    if isinstance(error, errors.InconsistentGroupProtocolError):
+        return Misconfigured(
+            f"{what}: the members of this group read other topics: stop the members of the older "
+            "version first"
         )
     if isinstance(error, WRONG_SETTINGS):
         return Misconfigured(f"{what}: Kafka refuses us ({said}). Look at the DOORSTEP_KAFKA names")

@@ -21,6 +21,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from shared.errors import DoorstepError, Fenced
 from shared.log.kafka.assignor import assignor_for
 from shared.log.kafka.client import REQUEST_MS, Names, translated
+from shared.log.kafka.mends import make_patient, unpark
 from shared.log.kafka.slots import Slot
 from shared.log.kafka.transactions import Transactions
 from shared.log.port import Membership, Polled
@@ -30,6 +31,7 @@ POLL_INTERVAL_MS: Final = 150_000
 """Longer than the loop's watchdog: who is silent for so long is ended by it."""
 PASSED_SECONDS: Final = 0.5
 LAG_MS: Final = 2_000
+JOIN_SECONDS: Final = 2.0
 
 
 class KafkaMember:
@@ -62,15 +64,11 @@ class KafkaMember:
                 **settings,
                 group_id=names.group(group),
                 session_timeout_ms=lease_ms,
-                heartbeat_interval_ms=max(100, lease_ms // 4),
+                heartbeat_interval_ms=min(1_000, max(100, lease_ms // 4)),
                 max_poll_interval_ms=POLL_INTERVAL_MS,
                 partition_assignment_strategy=(assignor_for(there, partitions, self._claim),),
             )
-            self._coordinator: Any = self._consumer._coordinator
-            # The second round of a rebalance hands over what we must give up. It waits until our
-            # caller has let go of it, which is at the next poll.
-            needs_rejoin = self._coordinator.need_rejoin
-            self._coordinator.need_rejoin = lambda: not self._changes.holding and needs_rejoin()
+            self._coordinator: Any = make_patient(self._consumer, lambda: self._changes.holding)
             self._consumer.subscribe(there, listener=self._changes)
 
     def owned(self) -> frozenset[int]:
@@ -122,6 +120,7 @@ class KafkaMember:
         )
 
     def committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+        """See the port. The brokers make us wait for positions of an open transaction."""
         self._transactions.settle()
         with translated(f"{self._group}: reading positions"):
             found = self._coordinator.fetch_committed_offsets(
@@ -162,7 +161,9 @@ class KafkaMember:
 
     def resume(self, partitions: frozenset[int]) -> None:
         self._paused -= partitions
-        self._consumer.resume(*self._places(partitions & self._owned))
+        places = self._places(partitions & self._owned)
+        unpark(self._consumer, places)
+        self._consumer.resume(*places)
 
     def lag(self) -> dict[str, int]:
         """Transaction markers count as records here: nobody but the broker can tell them apart."""
@@ -178,7 +179,14 @@ class KafkaMember:
         return found
 
     def close(self) -> None:
+        """See the port. A join under way is seen through first: brokers answer a connection's
+        requests in order, so the goodbye would wait behind it, and others for our silence.
+        """
         self._changes.holding = False
+        until = time.monotonic() + JOIN_SECONDS
+        while self._coordinator.joining and time.monotonic() < until:
+            with suppress(DoorstepError):
+                self._poll(0.1, 1)
         with suppress(errors.KafkaError):  # the broker notices at the latest by our silence
             self._consumer.close(autocommit=False, timeout_ms=5_000)
         self._transactions.close()
@@ -318,6 +326,3 @@ def stored_from(names: Names, record: Any) -> Stored:
         names.own(record.topic), record.partition, record.offset, record.key, record.value,
         tuple(record.headers or ()), record.timestamp,
     )  # fmt: skip
-
-
-__all__ = ["DoorstepError", "KafkaMember", "stored_from"]

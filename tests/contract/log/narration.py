@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from shared.log.port import Member, Polled
+from shared.log.port import Follower, Member, Polled
 from shared.log.record import Position, Record, Stored, TopicPartition
 
 DEADLINE = 20.0
@@ -64,8 +64,12 @@ def positions_after(polled: Polled, metadata: str = "") -> dict[TopicPartition, 
     }
 
 
-def read_all(follow: Callable[[], list[Stored]]) -> list[Stored]:
+def read_all(follower: Follower) -> list[Stored]:
+    """What there is, up to the end of the log as it is now."""
     found: list[Stored] = []
-    while batch := follow():
-        found.extend(batch)
+    ends = follower.end_offsets()
+    until_then = time.monotonic() + DEADLINE
+    while any(follower.next_offsets().get(number, 0) < end for number, end in ends.items()):
+        found.extend(follower.read(timeout_seconds=0.05))
+        assert time.monotonic() < until_then, (follower.next_offsets(), ends)
     return found

@@ -80,7 +80,7 @@ def start(body: str, tmp_path: Path) -> Iterator[Callable[[str], Process]]:
 def copied(log: Log) -> Counter[str]:
     """What stands on `out`, without the name of who copied it."""
     follower = log.follow("out")
-    found = Counter(text.partition(":")[2] for text in texts(read_all(follower.read)))
+    found = Counter(text.partition(":")[2] for text in texts(read_all(follower)))
     follower.close()
     return found
 
@@ -95,8 +95,8 @@ def each_once(count: int) -> Counter[str]:
 
 
 def test_two_members_share_the_numbers_of_all_topics_alike(log: Log) -> None:
-    one = log.join("g", ["in", "more"])
-    two = log.join("g", ["in", "more"])
+    one = log.join("g", ["in", "more"], lease_seconds=3)
+    two = log.join("g", ["in", "more"], lease_seconds=3)
     settle([one, two], PARTITIONS)
     assert not one.owned() & two.owned()
     one.close()
@@ -105,9 +105,11 @@ def test_two_members_share_the_numbers_of_all_topics_alike(log: Log) -> None:
 
 
 def test_a_member_that_wants_other_topics_is_refused(log: Log) -> None:
+    """At once, or at its first poll."""
     one = log.join("g", ["in"])
+    settle([one], PARTITIONS)
     with pytest.raises(Misconfigured, match="stop the members of the older version first"):
-        log.join("g", ["in", "more"])
+        log.join("g", ["in", "more"]).poll(5.0, 1)
     one.close()
 
 

@@ -15,7 +15,7 @@ def entry(key: str, text: str | None) -> Record:
 def test_a_fresh_reader_sees_the_newest_of_each_key(log: Log) -> None:
     log.append([entry("a", "1"), entry("b", "1"), entry("a", "2")])
     follower = log.follow("table")
-    newest = {stored.key: stored.value for stored in read_all(follower.read)}
+    newest = {stored.key: stored.value for stored in read_all(follower)}
     assert newest == {b"a": b"2", b"b": b"1"}
     follower.close()
 

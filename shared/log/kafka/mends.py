@@ -1,0 +1,82 @@
+"""Mends of kafka-python, found by the contract suite (3.0.12; the version is pinned).
+
+- A join that the brokers complete between two of our polls was thrown away and begun anew, so that
+  a group whose members poll in short turns could rebalance for ever. It is taken up instead.
+- The second round of a cooperative rebalance, which hands over what a member must give up, began
+  within the same poll that learned of it. It waits until the member's owner has let go.
+- A question for saved positions that ran out of time was kept, and its old answer given to the
+  next who asked the same. Each question is asked anew.
+- Records of a partition that was paused half read are parked, and come back only while no other
+  partition has ever been read since: it stood still for ever. They are dropped and fetched anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from kafka.coordinator.consumer import ConsumerCoordinator
+
+
+class _Unread:
+    """A join under way or done, that nobody has taken up yet."""
+
+    is_done = False
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def add_callback(self, told: Callable[..., None]) -> None:
+        self._future.add_callback(told)
+
+    def add_errback(self, told: Callable[..., None]) -> None:
+        self._future.add_errback(told)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        found: Generator[Any, Any, Any] = self._future.__await__()
+        return found
+
+
+class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # untyped base
+    """A coordinator with these mends. `holding` says that the next round has to wait."""
+
+    holding: Callable[[], bool]
+
+    @property
+    def _join_task(self) -> _Unread | None:
+        found: _Unread | None = self.__dict__.get("_join_under_way")
+        return found
+
+    @_join_task.setter
+    def _join_task(self, future: Any) -> None:
+        self.__dict__["_join_under_way"] = None if future is None else _Unread(future)
+
+    @property
+    def joining(self) -> bool:
+        """Whether a join is under way."""
+        return self._join_task is not None
+
+    def fetch_committed_offsets(self, partitions: Any, timeout_ms: float | None = None) -> Any:
+        self._offset_fetch_futures.clear()
+        return super().fetch_committed_offsets(partitions, timeout_ms=timeout_ms)
+
+    def need_rejoin(self) -> bool:
+        return not self.holding() and bool(super().need_rejoin())
+
+
+def make_patient(consumer: Any, holding: Callable[[], bool]) -> PatientCoordinator:
+    """Mend the coordinator of a consumer that has not joined yet; returns it."""
+    coordinator = consumer._coordinator
+    coordinator.__class__ = PatientCoordinator
+    coordinator.holding = holding
+    patient: PatientCoordinator = coordinator
+    return patient
+
+
+def unpark(consumer: Any, places: Iterable[Any]) -> None:
+    """Before partitions are resumed: let them be fetched again from where reading stands."""
+    parked = consumer._fetcher._paused_partition_records
+    for place in places:
+        records = parked.pop(place, None)
+        if records is not None:
+            records.drain()
