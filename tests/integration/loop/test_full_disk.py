@@ -30,9 +30,7 @@ def fill(database: apsw.Connection) -> None:
 
 
 def test_a_full_disk_is_said_with_file_and_remedy(small: apsw.Connection) -> None:
-    with pytest.raises(
-        StorageFailed, match=r"small\.db: cannot write: .*Make room"
-    ) as raised:
+    with pytest.raises(StorageFailed, match=r"small\.db: cannot write: .*Make room") as raised:
         fill(small)
     assert is_ours(raised.value), "it means the batch, not a record"
     assert raised.value.exit_code == 82
