@@ -208,15 +208,15 @@ class PostgresDatabase:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part of a transaction that is undone alone when the block raises."""
-        self.execute("savepoint part")
+        self._say("savepoint part")
         try:
             yield
         except BaseException:
             with suppress(RetryLater):  # the transaction is gone as a whole: `commit` will say so
-                self.execute("rollback to part")
-                self.execute("release part")
+                self._say("rollback to part")
+                self._say("release part")
             raise
-        self.execute("release part")
+        self._say("release part")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -226,23 +226,28 @@ class PostgresDatabase:
 
     def _begin(self) -> None:
         try:
-            self.execute("begin")
+            self._say("begin")
         except StoreUnavailable:
-            self.execute("begin")  # lost while nothing was going on: nothing is in doubt
+            self._say("begin")  # lost while nothing was going on: nothing is in doubt
         self._in_transaction = True
 
     def _commit(self) -> None:
-        with self._translated() as connection:
-            done = connection.execute("commit").statusmessage
-        if done != "COMMIT":  # PostgreSQL's silent answer when a statement before had failed
+        if (
+            self._say("commit") != "COMMIT"
+        ):  # PostgreSQL's silent answer when a statement before had failed
             raise RetryLater("a statement of the transaction had failed: nothing was written")
+
+    def _say(self, statement: str) -> str | None:
+        """A word about the transaction; what the server answers."""
+        with self._translated() as connection:
+            return connection.execute(statement, prepare=False).statusmessage
 
     def _roll_back(self) -> None:
         connection = self._connection
         if connection is None or connection.closed:
             return
         try:
-            connection.execute("rollback")
+            connection.execute("rollback", prepare=False)
         except psycopg.Error:
             self.close()
 
