@@ -20,9 +20,9 @@ Decision = Literal["wait", "leave", "resend"]
 class InDoubt:
     """A message in doubt. `attempt` counts calls made so far."""
 
-    rowid: int
     message_id: str
     send_id: str
+    partition: int
     resend: bool
     attempt: int
     attempted_ms: int
