@@ -1,154 +1,200 @@
-"""A PostgreSQL server of our own for tests: made in a temporary folder, on loopback, thrown away.
-
-Use the fixture `postgres_server` (one server a session) and ask it for a `dsn()`: each call makes a
-fresh database. Where there is no PostgreSQL the tests that want one are skipped by name; with
-CI=true they fail.
-"""
+"""A PostgreSQL server of our own: made in a temporary folder, on a socket and a loopback port."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+import uuid
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Final, Self
 
 import psycopg
-import pytest
+from psycopg import sql
 
-USER = "doorstep"
-PASSWORD = "not-a-secret"
-SETTINGS = {
-    "fsync": "off",  # the folder is thrown away; a killed server loses nothing by it
-    "full_page_writes": "off",
-    "max_connections": "200",
-    "shared_buffers": "64MB",
-    "unix_socket_directories": "",
-    "listen_addresses": "127.0.0.1",
-    "log_min_messages": "warning",
+from deploy.kafka.ports import free_ports
+from deploy.kafka.processes import Processes
+
+SUPERUSER: Final = "doorstep"
+HOST: Final = "127.0.0.1"
+READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 30.0
+_DEBIAN: Final = Path("/usr/lib/postgresql")
+_STOPS: Final = {
+    "smart": signal.SIGTERM,  # waits for clients to leave
+    "fast": signal.SIGINT,  # disconnects them, rolls back, checkpoints
+    "immediate": signal.SIGQUIT,  # as a crash: recovery at the next start
 }
-SOMEBODY = ("postgres", "nobody")
-"""PostgreSQL refuses to run as root: then it runs as the first of these that exists."""
 
 
-def binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`, the newest version there is; None without one."""
-    places = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
-    numbered = Path("/usr/lib/postgresql").glob("*/bin")
-    places += sorted(numbered, key=lambda path: float(path.parent.name), reverse=True)
-    return next((place for place in places if (place / "postgres").exists()), None)
+class NoPostgres(Exception):
+    """The programs of a server are not here."""
+
+
+def programs() -> Path:
+    """The folder with initdb and postgres, the newest if there are several. Raises NoPostgres."""
+    on_path = shutil.which("postgres")
+    folders = [Path(on_path).resolve().parent] if on_path else []
+    folders += sorted(_DEBIAN.glob("*/bin"), key=_version, reverse=True)
+    for folder in folders:
+        if (folder / "postgres").is_file() and (folder / "initdb").is_file():
+            return folder
+    raise NoPostgres("initdb and postgres are not in PATH nor in /usr/lib/postgresql: install it")
 
 
 class PostgresServer:
-    """One server. `start`, `stop`, `restart`; `dsn()` makes a fresh database."""
+    """Started, stopped, crashed and started again at will; its port stays the same.
 
-    def __init__(self, bin_folder: Path) -> None:
-        self._bin = bin_folder
+    `durable=False` turns fsync off: right for every test but those that pull the plug.
+    """
+
+    def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
+        self._programs = programs()
         self._folder = Path(tempfile.mkdtemp(prefix="doorstep-postgres-"))
-        self._as: dict[str, Any] = _somebody_else()
-        if self._as:
-            shutil.chown(self._folder, self._as["user"], self._as["group"])
-        self.port = _free_port()
-        self._databases = 0
-        password = self._folder / "password"
-        password.write_text(PASSWORD)
-        if self._as:
-            shutil.chown(password, self._as["user"], self._as["group"])
-        self._run(
-            "initdb", "--no-sync", "--auth", "scram-sha-256", "--username", USER,
-            "--pwfile", str(password), "--encoding", "UTF8", "--locale", "C.UTF-8",
-            "--pgdata", str(self._data),
+        self.port: Final = free_ports(1)[0]
+        self._user = _unprivileged_user()
+        quick = {} if durable else {"fsync": "off", "full_page_writes": "off"}
+        self._settings = {
+            "listen_addresses": HOST,
+            "port": str(self.port),
+            "unix_socket_directories": str(self._folder),
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            **quick,
+            **(settings or {}),
+        }
+        self._processes = Processes()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._initialise()
+
+    def start(self) -> Self:
+        """Start it and wait until it answers. Raises RuntimeError with its last words."""
+        if self._process is not None:
+            raise RuntimeError("the server runs already")
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        self._process = self._processes.start(
+            [str(self._programs / "postgres"), "-D", str(self._data), *options],
+            self._log, self._folder, self._user,
         )  # fmt: skip
-        with (self._data / "postgresql.conf").open("a") as file:
-            file.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
-            file.write(f"port = {self.port}\n")
+        self._wait_ready()
+        return self
+
+    def stop(self, how: str = "fast") -> None:
+        """End it: `smart`, `fast`, or `immediate` (a crash)."""
+        self._end(_STOPS[how])
+
+    def kill(self) -> None:
+        """SIGKILL to the server; its sessions end as soon as they notice."""
+        self._end(signal.SIGKILL)
+
+    def restart(self, how: str = "fast") -> None:
+        self.stop(how)
         self.start()
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        self._end(signal.SIGQUIT)
+        self._processes.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def dsn(self, dbname: str | None = None) -> str:
+        """The DSN of a database, created unless it is there; without a name, of a new one."""
+        dbname = dbname or f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            known = connection.execute("select 1 from pg_database where datname = %s", [dbname])
+            if known.fetchone() is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(dbname)))
+        return self._address(dbname)
+
+    def socket_dsn(self, dbname: str | None = None) -> str:
+        """As `dsn`, over the unix socket."""
+        _, _, name = self.dsn(dbname).rpartition("/")
+        return f"postgresql://{SUPERUSER}@/{name}?host={self._folder}&port={self.port}"
+
+    def drop(self, dsn: str) -> None:
+        """Remove a database, whoever is still connected."""
+        name = sql.Identifier(dsn.partition("?")[0].rpartition("/")[2])
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(name))
+
+    def last_words(self) -> str:
+        """The end of the server's log."""
+        return self._log.read_text(errors="replace")[-2000:] if self._log.is_file() else ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def _data(self) -> Path:
         return self._folder / "data"
 
-    def dsn(self, name: str | None = None) -> str:
-        """A connection string of a fresh database; of this one, made if need be, with a `name`."""
-        self._databases += 1
-        name = name or f"test_{os.getpid()}_{self._databases}"
-        with self.connect("postgres") as connection:
-            known = connection.execute("select 1 from pg_database where datname = %s", (name,))
-            if not known.fetchone():
-                connection.execute(f'create database "{name}" template template0')
-        return self.address(name)
+    @property
+    def _log(self) -> Path:
+        return self._folder / "server.log"
 
-    def address(self, database: str, password: str = PASSWORD) -> str:
-        """A connection string, whether or not there is such a database."""
-        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
+    def _address(self, dbname: str) -> str:
+        return f"postgresql://{SUPERUSER}@{HOST}:{self.port}/{dbname}"
 
-    def connect(self, database: str) -> psycopg.Connection[Any]:
-        """A connection of the test's own."""
-        return psycopg.connect(self.address(database), autocommit=True)
+    def _initialise(self) -> None:
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        subprocess.run(
+            [
+                self._programs / "initdb", "--pgdata", self._data, "--username", SUPERUSER,
+                "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
+            ],
+            cwd=self._folder,
+            user=self._user,
+            extra_groups=None if self._user is None else [],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        )  # fmt: skip
 
-    def start(self) -> None:
-        self._run("pg_ctl", "start", "--wait", "--pgdata", str(self._data), "--silent",
-                  "--log", str(self._folder / "log"))  # fmt: skip
+    def _wait_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                psycopg.connect(self._address("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+            else:
+                return
+        words = self.last_words()
+        self._end(signal.SIGKILL)
+        raise RuntimeError(f"the PostgreSQL server did not get ready: {words}")
 
-    def stop(self, mode: str = "fast") -> None:
-        """`fast` ends every connection in order, `immediate` is a crash."""
-        self._run("pg_ctl", "stop", "--wait", "--pgdata", str(self._data), "--silent",
-                  "--mode", mode)  # fmt: skip
-
-    def restart(self, mode: str = "fast") -> None:
-        self.stop(mode)
-        self.start()
-
-    def remove(self) -> None:
-        """Stop it and throw everything away."""
-        if (self._data / "postmaster.pid").exists():
-            self.stop("immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _run(self, program: str, *arguments: str) -> None:
-        with (self._folder / f"{program}.out").open("w") as said:
-            done = subprocess.run(
-                [str(self._bin / program), *arguments], check=False, cwd=self._folder,
-                stdin=subprocess.DEVNULL, stdout=said, stderr=said, **self._as,
-            )  # fmt: skip
-        if done.returncode:
-            texts = [p.read_text() for p in (Path(said.name), self._folder / "log") if p.exists()]
-            raise RuntimeError(f"{program}: {' '.join(texts)}")
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            process, self._process = self._process, None
+            self._processes.end(process, how, STOP_SECONDS)
 
 
-def missing() -> str | None:
-    """A line about what is not there; None when there is a PostgreSQL."""
-    return None if binaries() else "PostgreSQL: initdb and postgres, for the tests of its stores"
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One server for all tests of this process."""
-    found = binaries()
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("PostgreSQL is missing (initdb, postgres); in CI that is a failure")
-        pytest.skip("PostgreSQL is not installed here")
-    server = PostgresServer(found)
-    yield server
-    server.remove()
-
-
-def _somebody_else() -> dict[str, Any]:
-    """Whom `subprocess` shall run it as; nobody in particular unless we are root."""
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root: then somebody else's name, else None."""
     if os.geteuid() != 0:
-        return {}
+        return None
     import pwd
 
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    entry = next(known[name] for name in SOMEBODY if name in known)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    names = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _version(folder: Path) -> int:
+    name = folder.parent.name.partition(".")[0]
+    return int(name) if name.isdigit() else 0

@@ -10,9 +10,6 @@ import pytest
 from shared.store.port import Store, Unit
 from shared.store.postgres.store import PostgresStore
 from shared.store.sqlite import SqliteStore
-from tests.real_postgres import PostgresServer, postgres_server
-
-__all__ = ["postgres_server"]
 
 DDL = (
     "create table kept(name text primary key, number integer, share real, raw blob) strict",
@@ -27,7 +24,7 @@ def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]
     """Opens instances of one and the same store."""
     opened: list[Store[Unit]] = []
     if request.param == "postgres":
-        dsn = request.getfixturevalue("postgres_server").dsn()
+        dsn = request.getfixturevalue("postgres_dsn")
 
     def new() -> Store[Unit]:
         store: Store[Unit]
@@ -53,18 +50,12 @@ def store(opening: Opening) -> Store[Unit]:
 
 
 @pytest.fixture
-def dsn(postgres_server: PostgresServer) -> str:
-    """A fresh database."""
-    return postgres_server.dsn()
-
-
-@pytest.fixture
-def instance(dsn: str) -> Iterator[Opening]:
+def instance(postgres_dsn: str) -> Iterator[Opening]:
     """Opens instances of one and the same store in PostgreSQL."""
     opened: list[PostgresStore] = []
 
     def new() -> PostgresStore:
-        opened.append(PostgresStore(dsn, "service", DDL))
+        opened.append(PostgresStore(postgres_dsn, "service", DDL))
         return opened[-1]
 
     yield new

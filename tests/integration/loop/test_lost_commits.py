@@ -27,9 +27,7 @@ from tests.contract.log.narration import until
 from tests.cutting_proxy import Cut, CuttingProxy
 from tests.integration.loop.copying_service import DDL, Stateful, open_log
 from tests.integration.loop.test_loop import change, copied, feed
-from tests.real_postgres import PostgresServer, postgres_server
-
-__all__ = ["postgres_server"]
+from tests.real_postgres import PostgresServer
 
 RECORDS = 40
 ALL = Counter({str(number): 1 for number in range(RECORDS)})
