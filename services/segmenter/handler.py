@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,7 +11,9 @@ from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.sends import Sends
 from shared.clock import Clock, to_ms
 from shared.loop.delivery import Delivery
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Store, Unit
+
+LONGEST_SEEDING_SECONDS = 1.0
 
 
 class Segmenter:
@@ -18,7 +21,7 @@ class Segmenter:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         people: People,
         sends: Sends,
         programme: ProgrammeView,
@@ -30,8 +33,10 @@ class Segmenter:
         self._sweep_ms = int(sweep_seconds * 1000)
         self._segments_seen = -1
         self._next_sweep_ms = 0
+        self._taken: set[int] = set()
+        self._current: set[int] = set()
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         self._people.handle(unit, deliveries)
         self._sends.handle(unit, deliveries, self._clock.now())
 
@@ -39,16 +44,31 @@ class Segmenter:
         if not self._store.owned():
             return
         self._use_segments(now)
+        self._seed(now)
         self._sweep(now)
         self._sends.tick(now)
 
-    def assigned(self, _partitions: frozenset[int]) -> None:
+    def assigned(self, partitions: frozenset[int]) -> None:
         """A partition's people may have changed under another owner: look at all anew."""
-        self._segments_seen = -1
+        self._people.take(self._store.connection, partitions)
+        self._taken |= partitions
         self._sends.forget()
+
+    def programme_read(self) -> None:
+        """The programme has been read to its end.
+
+        So what the former owner of a partition had read of it by the time we took the partition, we
+        have read too. Before that we might seed its people by a version that is older than theirs.
+        """
+        self._current |= self._taken
+        self._taken.clear()
 
     def released(self, partitions: frozenset[int]) -> None:
         """Nothing is in flight between units."""
+        self._people.lose(partitions)
+        self._taken -= partitions
+        self._current -= partitions
+        self._sends.forget()
 
     def stop(self) -> None:
         """Nothing is in flight between units."""
@@ -56,9 +76,15 @@ class Segmenter:
     def _use_segments(self, now: datetime) -> None:
         if self._segments_seen == self._programme.segment_changes:
             return
-        with self._store.unit() as unit:
-            self._people.use_segments(unit, self._programme.segments(), now)
+        self._people.use_segments(self._programme.segments(), now)
         self._segments_seen = self._programme.segment_changes
+
+    def _seed(self, now: datetime) -> None:
+        """One segment after the other, but not so long that the loop would lose its partitions."""
+        until = time.monotonic() + LONGEST_SEEDING_SECONDS
+        while self._people.seed_next(self._store, self._current, now):
+            if time.monotonic() > until:
+                return
 
     def _sweep(self, now: datetime) -> None:
         if to_ms(now) < self._next_sweep_ms:

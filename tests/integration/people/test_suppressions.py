@@ -44,8 +44,9 @@ def record_of(stored: Stored) -> Record:
 
 def follow(log: EmbeddedLog, world: World) -> tuple[Suppressions, Table]:
     """A start: the table is read from the beginning."""
-    suppressions = Suppressions(world.store)
-    table = Table(log.follow(SUPPRESSIONS), suppressions.apply)
+    follower = log.follow(SUPPRESSIONS)
+    suppressions = Suppressions(world.store, follower.end_offsets)
+    table = Table(follower, suppressions.apply)
     table.refresh()
     return suppressions, table
 
