@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.sender.audience import people
-from tests.integration.sender.station import WINDOW, Station
+from tests.integration.sender.station import WINDOW, Body, Station
 
 PEOPLE = 60
 POINTS = (
@@ -31,8 +31,10 @@ ANSWERLESS = "close_before"
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    with Station(tmp_path_factory.mktemp("crashes"), rate=150, settle_seconds=4) as running:
+def station(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Iterator[Station]:
+    with Station(
+        tmp_path_factory.mktemp("crashes"), body=body, rate=150, settle_seconds=4
+    ) as running:
         running.sandbox.switch(faults=FAULTS)
         yield running
 
