@@ -35,6 +35,13 @@ class RetryLater(DoorstepError):
         self.after_seconds = after_seconds
 
 
+class StoreUnavailable(RetryLater):
+    """The store cannot be reached, or was lost on the way: nothing of ours can be done for now.
+
+    Lost at a commit, nobody knows whether it was made: read from the store again what is true.
+    """
+
+
 class Fenced(DoorstepError):
     """Another instance owns this partition now: drop what was not committed and go on."""
 

@@ -62,7 +62,7 @@ class SenderSettings(Section):
     ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
     region: str = Field("eu-west-2", description="region of SES")
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
-    rate: float = Field(50.0, gt=0, description="messages a second, at most")
+    rate: float = Field(50.0, gt=0, description="messages a second, of all senders together")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="to reach SES")
     read_timeout_seconds: float = Field(30.0, gt=0, description="then the answer is in doubt")
     settle_seconds: float = Field(3600.0, gt=0, description="wait for a SES event when in doubt")
@@ -139,6 +139,10 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".doorstep"), description="folder of stores, spool and embedded log")
     log: str = Field("embedded", description='"embedded", or the bootstrap servers of Kafka')
+    postgres: SecretStr = Field(
+        SecretStr(""), description="connection string; empty: stores are SQLite files in home"
+    )
+    postgres_file: Path | None = Field(None, description="file that holds the connection string")
     partitions: int = Field(24, ge=1, le=255, description="P; never altered in place")
     secret: SecretStr = Field(SecretStr(""), description="base64, 32 bytes: identities, addresses")
     secret_file: Path | None = Field(None, description="file that holds the secret")
@@ -167,6 +171,15 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with https:// (http:// for a rehearsal)")
         return value.rstrip("/")
+
+    def postgres_dsn(self) -> str:
+        """The connection string of PostgreSQL, "" for SQLite. Holds a password: never log it."""
+        if self.postgres_file is None:
+            return self.postgres.get_secret_value()
+        text = _read(f"{PREFIX}POSTGRES_FILE", self.postgres_file)
+        if not text:
+            raise Misconfigured(f"{PREFIX}POSTGRES_FILE: {self.postgres_file} is empty")
+        return text
 
     def identity_secret(self) -> bytes:
         """The 32 bytes that key identities and address keys. Raises Misconfigured."""
@@ -226,16 +239,20 @@ def known_names() -> dict[str, str]:
 def _secret_bytes(settings: Settings) -> bytes:
     text = settings.secret.get_secret_value()
     if settings.secret_file is not None:
-        try:
-            text = settings.secret_file.read_text().strip()
-        except OSError as error:
-            raise Misconfigured(f"{PREFIX}SECRET_FILE: cannot read it: {error}") from error
+        text = _read(f"{PREFIX}SECRET_FILE", settings.secret_file)
     if not text:
         raise Misconfigured(
             f"{PREFIX}SECRET (or {PREFIX}SECRET_FILE) is not set: 32 random bytes in base64. "
             "`doorstep up` makes one in its home folder; keep it for ever, identities hang on it"
         )
     return _decode(f"{PREFIX}SECRET", text)
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise Misconfigured(f"{name}: cannot read it: {error}") from error
 
 
 def _decode(name: str, text: str) -> bytes:

@@ -20,6 +20,7 @@ from shared.wire.reference import event_table, schemas
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 DELIVERY = ROOT / "docs" / "explanation" / "delivery.md"
+UNSHOWN = {"secret", "postgres", "token_keys", "action_keys"}
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)[^`]*`")
 
 
@@ -48,7 +49,7 @@ def _settings() -> str:
             value = getattr(value, part, "")
         if sentence == "a section, as JSON":
             continue
-        shown = "" if parts[0] in {"secret", "token_keys", "action_keys"} else f"`{value}`"
+        shown = "" if parts[0] in UNSHOWN else f"`{value}`"
         rows.append(f"| `{name}` | {shown} | {sentence} |")
     return (
         "# Settings\n\nRead once from the environment. An unknown name that begins with "

@@ -1,4 +1,5 @@
-"""The command line: `python -m deploy.auditor --mail DIR --ledger FILE [--frozen FILE]`.
+"""The command line: `python -m deploy.auditor --mail DIR --ledger FILE [--frozen FILE]`, or
+`--postgres DSN` for what is no file.
 
 Exit status 0: everything balances. 1: it does not. 2: the evidence could not be read.
 """
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.auditor.databases import read_frozen_sets, read_ledger
+from deploy.auditor.databases import postgres, read_frozen_sets, read_ledger, sqlite
 from deploy.auditor.evidence import Evidence, EvidenceError
 from deploy.auditor.findings import Doubt
 from deploy.auditor.sandbox_files import read_mails, read_requests
@@ -20,7 +21,10 @@ from deploy.auditor.verdict import judge
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, judge, report; the exit status."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.ledger is None and given.postgres is None:
+        parser.error("wanted: --ledger FILE or --postgres DSN")
     try:
         evidence = _read(given)
     except EvidenceError as error:
@@ -35,11 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read(given: argparse.Namespace) -> Evidence:
+    server = None if given.postgres is None else postgres(given.postgres)
+    ledger = server if given.ledger is None else sqlite(given.ledger)
+    frozen = server if given.frozen is None else sqlite(given.frozen)
+    assert ledger is not None
     evidence = Evidence(
         mails=read_mails(given.mail),
         asked=read_requests(given.mail),
-        ledger=read_ledger(given.ledger),
-        frozen=None if given.frozen is None else read_frozen_sets(given.frozen),
+        ledger=read_ledger(ledger),
+        frozen=None if frozen is None else read_frozen_sets(frozen),
     )
     return evidence.only(given.send) if given.send else evidence
 
@@ -52,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--mail", type=Path, required=True, metavar="DIR", help="the SES sandbox's directory")
-    add("--ledger", type=Path, required=True, metavar="FILE", help="the sender's ledger.db")
+    add("--ledger", type=Path, metavar="FILE", help="the sender's ledger.db")
     add("--frozen", type=Path, metavar="FILE", help="the segmenter's store with the frozen sets")
+    add("--postgres", metavar="DSN", help="the database of both, for what is not given as a file")
     add("--send", action="append", metavar="NAME", help="look at this send only (repeatable)")
     add("--policy", choices=("leave", "resend"), default="leave", help="for what is in doubt")
     add("--kills", type=int, metavar="N", help="how often the sender was killed")

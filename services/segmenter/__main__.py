@@ -9,7 +9,7 @@ from services.segmenter.people.handler import People
 from services.segmenter.people.places.areas import Resolver
 from services.segmenter.people.places.coordinates import GridReader
 from services.segmenter.people.places.directory import Directory
-from services.segmenter.people.schema import PEOPLE_DDL
+from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from services.segmenter.questions import Questions
 from services.segmenter.sends.programme import ProgrammeView
@@ -28,8 +28,8 @@ from shared.observability.admin import AdminServer
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
-from shared.sqlite import open_database
-from shared.store.sqlite import SqliteStore
+from shared.store.database import dialect_of
+from shared.store.opening import open_store
 
 GROUP = "segmenter"
 INPUTS = (SUPPORTERS, EVENTS, CONTROL)
@@ -42,8 +42,10 @@ class SegmenterService:
         clock, metrics = SystemClock(), Metrics(GROUP)
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
-        path = settings.home / "segmenter" / "people.db"
-        store = SqliteStore(path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="FULL", cache_mb=256)
+        store = self._store = open_store(
+            settings, GROUP, "people.db", (*PEOPLE_DDL, *SENDS_DDL),
+            postgres_ddl=POSTGRES_DDL, synchronous="FULL", cache_mb=256,
+        )  # fmt: skip
         programme = ProgrammeView()
         places = Resolver(
             Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()
@@ -54,13 +56,14 @@ class SegmenterService:
             self._log.end_offsets, fail_points, metrics,
         )  # fmt: skip
         self._programme = Table(self._log.follow(PROGRAMME), programme.apply)
-        self._suppressions = Suppressions(store)
-        handler = Segmenter(
+        withdrawals = self._log.follow(SUPPRESSIONS)
+        self._suppressions = Suppressions(store, withdrawals.end_offsets)
+        handler = self._handler = Segmenter(
             store, people, sends, programme, clock, settings.segmenter.sweep_seconds,
             (programme.unreadable, self._suppressions.unreadable),
         )  # fmt: skip
         self._withdrawn: list[Stored] = []
-        self._withdrawals = Table(self._log.follow(SUPPRESSIONS), self._withdrawn.append)
+        self._withdrawals = Table(withdrawals, self._withdrawn.append)
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, store, fail_points, metrics)
         work = StatefulWork(GROUP, INPUTS, member, store, handler, relay, clock, fail_points)
@@ -68,9 +71,13 @@ class SegmenterService:
             GROUP, INPUTS, member, work, settings.loop, clock, metrics,
             before_turn=self._refresh, rewind=work.rewind,
         )  # fmt: skip
+        # A SQLite store is of one instance alone: whatever is in it, that one speaks for.
+        alone = dialect_of(store.connection) == "sqlite"
+        everything = frozenset(range(settings.partitions))
         questions = Questions(
-            open_database(path, synchronous="NORMAL", cache_mb=64), programme, clock
-        )
+            store.reader(), programme, (lambda: everything) if alone else store.owned,
+            settings.partitions, clock,
+        )  # fmt: skip
         self._admin = AdminServer(
             "127.0.0.1", settings.segmenter.port, metrics,
             healthy=self._loop.healthy, ready=self._loop.ready, questions=questions.routes(),
@@ -87,14 +94,17 @@ class SegmenterService:
             self._programme.close()
             self._withdrawals.close()
             self._log.close()
+            self._store.close()
 
     def stop(self) -> None:
         self._loop.stop()
 
     def _refresh(self) -> None:
-        """Both tables to their ends; withdrawals of a turn in one transaction."""
+        """Both tables to their ends; withdrawals of a turn together, kept until they are stored."""
         self._programme.refresh()
-        if self._withdrawals.refresh():
+        self._handler.programme_read()
+        self._withdrawals.refresh()
+        if self._withdrawn:
             self._suppressions.apply_all(self._withdrawn)
             self._withdrawn.clear()
 

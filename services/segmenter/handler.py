@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,7 +13,9 @@ from shared.clock import Clock, to_ms
 from shared.errors import NeverRetry
 from shared.log.record import Stored
 from shared.loop.delivery import Delivery, dead_letter
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Store, Unit
+
+LONGEST_SEEDING_SECONDS = 1.0
 
 
 class Segmenter:
@@ -20,7 +23,7 @@ class Segmenter:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         people: People,
         sends: Sends,
         programme: ProgrammeView,
@@ -35,8 +38,10 @@ class Segmenter:
         self._sweep_ms = int(sweep_seconds * 1000)
         self._segments_seen = -1
         self._next_sweep_ms = 0
+        self._taken: set[int] = set()
+        self._current: set[int] = set()
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         self._people.handle(unit, deliveries)
         self._sends.handle(unit, deliveries, self._clock.now())
 
@@ -44,17 +49,32 @@ class Segmenter:
         if not self._store.owned():
             return
         self._use_segments(now)
+        self._seed(now)
         self._sweep(now)
         self._sends.tick(now)
         self._bury(now)
 
-    def assigned(self, _partitions: frozenset[int]) -> None:
+    def assigned(self, partitions: frozenset[int]) -> None:
         """A partition's people may have changed under another owner: look at all anew."""
-        self._segments_seen = -1
+        self._people.take(self._store.connection, partitions)
+        self._taken |= partitions
         self._sends.forget()
+
+    def programme_read(self) -> None:
+        """The programme has been read to its end.
+
+        So what the former owner of a partition had read of it by the time we took the partition, we
+        have read too. Before that we might seed its people by a version that is older than theirs.
+        """
+        self._current |= self._taken
+        self._taken.clear()
 
     def released(self, partitions: frozenset[int]) -> None:
         """Nothing is in flight between units."""
+        self._people.lose(partitions)
+        self._taken -= partitions
+        self._current -= partitions
+        self._sends.forget()
 
     def stop(self) -> None:
         """Nothing is in flight between units."""
@@ -62,9 +82,15 @@ class Segmenter:
     def _use_segments(self, now: datetime) -> None:
         if self._segments_seen == self._programme.segment_changes:
             return
-        with self._store.unit() as unit:
-            self._people.use_segments(unit, self._programme.segments(), now)
+        self._people.use_segments(self._programme.segments(), now)
         self._segments_seen = self._programme.segment_changes
+
+    def _seed(self, now: datetime) -> None:
+        """One segment after the other, but not so long that the loop would lose its partitions."""
+        until = time.monotonic() + LONGEST_SEEDING_SECONDS
+        while self._people.seed_next(self._store, self._current, now):
+            if time.monotonic() > until:
+                return
 
     def _bury(self, now: datetime) -> None:
         """Dead letters for what the tables could not read, by the owner of its partition number.

@@ -7,6 +7,7 @@ import sys
 from services.sender.dispatch import Dispatcher
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
+from services.sender.pace import OwnPace, SharedPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
 from services.sender.ses_gateway import SesGateway
@@ -23,8 +24,8 @@ from shared.observability.admin import AdminServer
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
-from shared.sqlite import open_database
-from shared.store.sqlite import SqliteStore
+from shared.store.database import dialect_of
+from shared.store.opening import open_store
 
 GROUP = "sender"
 INPUTS = (MESSAGES, EVENTS)
@@ -38,8 +39,14 @@ class Sender:
         fail_points = FailPoints(settings.fail_at)
         own = settings.sender
         self._log = open_log(settings)
-        path = settings.home / "sender" / "ledger.db"
-        self._store = SqliteStore(path, LEDGER_DDL, synchronous="FULL")
+        self._store = open_store(settings, GROUP, "ledger.db", LEDGER_DDL)
+        dispatching = self._store.sibling()
+        shared = dialect_of(dispatching.connection) == "postgres"
+        pace = (
+            SharedPace(dispatching.connection, own.rate, clock)
+            if shared
+            else OwnPace(own.rate, clock)
+        )
         self._gateway = SesGateway(
             region=own.region,
             endpoint=own.ses_endpoint,
@@ -48,7 +55,7 @@ class Sender:
             read_timeout_seconds=own.read_timeout_seconds,
         )
         self._dispatcher = Dispatcher(
-            self._store.sibling(), self._gateway, lambda: SenderTables(self._log), own, clock,
+            dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
             fail_points, metrics,
         )  # fmt: skip
         upkeep = Upkeep(
@@ -77,7 +84,7 @@ class Sender:
             "127.0.0.1", own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(),
-            questions=Questions(open_database(path, synchronous="FULL", cache_mb=8)).routes(),
+            questions=Questions(self._store.reader()).routes(),
         )  # fmt: skip
 
     def run(self) -> None:

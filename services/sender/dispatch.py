@@ -4,43 +4,43 @@ One thread turns; calls run in a pool of `window` threads. A turn is one unit of
 writes the outcomes of calls that came back and the intents of the calls that start next, so that
 a kill leaves at most one window in doubt. What may go, in which order and how fast is decided by
 pure functions (last_look, pacing, settling).
+
+When the ledger cannot be reached, no call starts. Outcomes wait in memory. Intents whose commit got
+no answer are taken back first, for it is certain that nobody was called for them.
 """
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-import zstandard
-
-from services.sender import pacing
-from services.sender.gateway import Answer, MailGateway, OutgoingMail
+from services.sender.contents import Contents
+from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
 from services.sender.last_look import Candidate, look
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
+from services.sender.pace import Pace
 from services.sender.tables import SenderTables
 from services.sender.upkeep import deadline_margin_ms
 from shared.clock import Clock, to_ms
-from shared.errors import Fenced
+from shared.errors import Fenced, RetryLater
 from shared.observability.fail_points import FailPoints
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.settings import SenderSettings
-from shared.store.sqlite import SqliteStore, SqliteUnit
-from shared.wire.cloudevents import MAX_DECOMPRESSED
+from shared.store.port import Store, Unit
 
 IDLE_SECONDS = 0.05
 LINGER_SECONDS = 0.002
 REFRESH_SECONDS = 0.5
-BATCHES_IN_MEMORY = 6
 LONGEST_PAUSE = 5.0
+LONGEST_OUTAGE_PAUSE = 2.0
 LOOKS = 200
 STOPPING = frozenset({"retry", "throttled", "hold_all"})
 """Verdicts after which the next call waits."""
@@ -60,8 +60,9 @@ class Dispatcher:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         gateway: MailGateway,
+        pace: Pace,
         tables: Callable[[], SenderTables],
         settings: SenderSettings,
         clock: Clock,
@@ -69,18 +70,21 @@ class Dispatcher:
         metrics: Metrics,
     ) -> None:
         self._store, self._gateway, self._open_tables = store, gateway, tables
-        self._settings, self._clock = settings, clock
+        self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
         self._journal = Journal("sender.dispatch")
         self._condition = threading.Condition()
         self._partitions: frozenset[int] = frozenset()
         self._must_refresh = True
+        self._next_refresh = 0.0
         self._in_flight: dict[str, int] = {}
         self._returned: queue.SimpleQueue[Called] = queue.SimpleQueue()
-        self._pace = pacing.Pace.start(settings.rate, clock.boot_seconds())
+        self._unwritten: list[Called] = []
+        self._uncertain: dict[str, int] = {}
+        self._nothing_ready = False
         self._hold_until = 0.0
         self._doubts_in_a_row = 0
-        self._contents: OrderedDict[str, list[str]] = OrderedDict()
+        self._contents = Contents()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(settings.window, thread_name_prefix="ses")
         self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
@@ -104,12 +108,15 @@ class Dispatcher:
         with self._condition:
             self._partitions |= partitions
             self._must_refresh = True
+            self._next_refresh = 0.0
 
     def release(self, partitions: frozenset[int]) -> None:
         """Pick nothing more of these numbers and wait until their calls have come back."""
         deadline = time.monotonic() + self._settings.read_timeout_seconds + 5
         with self._condition:
             self._partitions -= partitions
+            # What stays `attempting` is in doubt for the next owner, who cannot know better.
+            self._uncertain = {m: p for m, p in self._uncertain.items() if p not in partitions}
             while any(number in partitions for number in self._in_flight.values()):
                 if not self._thread.is_alive() or time.monotonic() > deadline:
                     return
@@ -122,64 +129,69 @@ class Dispatcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
+        pause, tables = IDLE_SECONDS, None
         try:
-            self.tables = self._opened()
-            refreshed = time.monotonic()
             while not (self._stopping.is_set() and not self._in_flight):
-                if self._must_refresh or time.monotonic() - refreshed > REFRESH_SECONDS:
-                    self._refresh(self.tables)
-                    refreshed = time.monotonic()
-                self.turn(self.tables)
+                try:
+                    tables = tables or self._open_tables()
+                    self._refresh_when_due(tables)
+                    self.turn(tables)
+                    pause = IDLE_SECONDS
+                except RetryLater as error:
+                    self._journal.warning("sender.unavailable", reason=str(error))
+                    time.sleep(pause)
+                    pause = min(pause * 2, LONGEST_OUTAGE_PAUSE)
         except BaseException as error:  # noqa: BLE001 - the loop's thread must hear of it
             self.failure = error
             self._journal.failure("sender.dispatch_failed", error)
 
-    def _opened(self) -> SenderTables:
-        tables = self._open_tables()
-        tables.refresh()
-        return tables
-
-    def _refresh(self, tables: SenderTables) -> None:
+    def _refresh_when_due(self, tables: SenderTables) -> None:
+        """Read the tables to their ends. While that fails they age, and outcomes are written."""
         with self._condition:
+            if time.monotonic() < self._next_refresh:
+                return
             self._must_refresh = False
-        tables.refresh()
+            self._next_refresh = time.monotonic() + REFRESH_SECONDS
+        try:
+            tables.refresh()
+            self.tables = tables
+        except RetryLater as error:
+            self._must_refresh = True
+            self._journal.warning("sender.tables_unavailable", reason=str(error))
         for name, age in tables.ages().items():
             self._metrics.table_age.labels(name).set(age)
 
     def turn(self, tables: SenderTables) -> None:
         """Write what came back and commit what starts next, in one unit; then start it."""
-        returned = self._wait_for_returns()
+        self._take_note(self._wait_for_returns())
+        self._take_back_uncertain()
         looked_at = self._clock.boot_seconds()  # before the tables' ages are: frozen after is old
-        free = self._settings.window - len(self._in_flight) + len(returned)
-        granted = self._granted(tables, free)
-        if not returned and not granted:
+        granted = self._granted(tables)
+        if not self._unwritten and not granted:
             return
-        with self._condition:
-            try:
-                started = self._write(tables, returned, granted)
-            except Fenced:
-                started = []
-                self._write_singly(tables, returned)
-            for called in returned:
-                self._in_flight.pop(called.candidate.message_id, None)
-            for candidate, _ in started:
-                self._in_flight[candidate.message_id] = candidate.partition
-            self._condition.notify_all()
-        self._pace = pacing.give_back(self._pace, granted - len(started))
+        started: list[tuple[Candidate, OutgoingMail]] = []
+        try:
+            with self._condition:
+                try:
+                    started = self._write(tables, granted)
+                    self._written(self._unwritten)
+                except Fenced:
+                    self._write_singly()
+                for candidate, _ in started:
+                    self._in_flight[candidate.message_id] = candidate.partition
+        finally:
+            self._pace.give_back(granted - len(started))
+        self._nothing_ready = bool(granted) and not started
         for candidate, mail in started:
             self._pool.submit(self._call, candidate, mail, looked_at)
-        if granted and not started and not returned:
-            time.sleep(IDLE_SECONDS)
 
     def _wait_for_returns(self) -> list[Called]:
         """Calls that came back; waits a little when there is nothing else to do."""
         returned: list[Called] = []
         full = len(self._in_flight) >= self._settings.window
+        idle = full or self._nothing_ready or not self._partitions
         try:
-            returned.append(
-                self._returned.get(timeout=IDLE_SECONDS if full or not self._partitions else
-                                   LINGER_SECONDS)
-            )  # fmt: skip
+            returned.append(self._returned.get(timeout=IDLE_SECONDS if idle else LINGER_SECONDS))
             until = time.monotonic() + LINGER_SECONDS
             while len(returned) < len(self._in_flight):
                 returned.append(self._returned.get(timeout=max(0.0, until - time.monotonic())))
@@ -187,61 +199,98 @@ class Dispatcher:
             pass
         return returned
 
-    def _granted(self, tables: SenderTables, free: int) -> int:
-        """How many calls may start: halt, holds, old tables, the window and the pace decide."""
-        now = self._clock.boot_seconds()
+    def _granted(self, tables: SenderTables) -> int:
+        """How many calls may start: halt, holds, old tables, the window and the pace decide.
+
+        Not asked of the pace when there was nothing to start and still is not.
+        """
+        free = self._settings.window - len(self._in_flight) + len(self._unwritten)
         if (
             free <= 0
             or not self._partitions
             or self._stopping.is_set()
             or self._must_refresh
             or tables.orders.halted
-            or now < self._hold_until
+            or self._clock.boot_seconds() < self._hold_until
             or max(tables.ages().values()) > self._settings.table_age_seconds
+            # Since the last grant, SES may have told us to stop.
+            or any(called.answer.verdict in STOPPING for called in self._unwritten)
         ):
-            time.sleep(0 if free <= 0 else LINGER_SECONDS)
+            time.sleep(0 if free <= 0 or self._unwritten else LINGER_SECONDS)
             return 0
-        self._pace, granted = pacing.take(self._pace, free, now)
+        if self._nothing_ready and not self._anything_ready(tables):
+            return 0
+        granted = self._pace.take(free)
         if not granted:
             time.sleep(LINGER_SECONDS)
         return granted
 
-    def _write(
-        self, tables: SenderTables, returned: list[Called], granted: int
-    ) -> list[tuple[Candidate, OutgoingMail]]:
-        now = self._clock.now()
-        with self._store.unit() as unit:
-            ledger = Ledger(unit.connection)
-            for called in returned:
-                self._outcome(unit, ledger, called, now)
-            # Since the grant, SES may have told us to stop, and a number may have been taken.
-            told_to_stop = any(called.answer.verdict in STOPPING for called in returned)
-            may_start = granted and not told_to_stop and not self._must_refresh
-            started = self._choose(unit, ledger, tables, granted, now) if may_start else []
-            if returned:
-                self._fail_points.reach("sender.outcome.before_commit")
-            if started:
-                self._fail_points.reach("sender.attempting.before_commit")
+    def _anything_ready(self, tables: SenderTables) -> bool:
+        ledger, partitions = Ledger(self._store.connection), sorted(self._partitions)
+        return any(
+            ledger.pick(send_id, partitions, 1) for send_id in _sends(ledger, tables)
+        )  # fmt: skip
+
+    def _write(self, tables: SenderTables, granted: int) -> list[tuple[Candidate, OutgoingMail]]:
+        """Outcomes and intents. When it raises RetryLater, perhaps both were committed."""
+        now, returned = self._clock.now(), self._unwritten
+        try:
+            with self._store.unit() as unit:
+                ledger = Ledger(unit.connection)
+                self._book(unit, ledger, returned, now)
+                # A number may have been taken since the grant.
+                may_start = granted and not self._must_refresh
+                started = self._choose(unit, ledger, tables, granted, now) if may_start else []
+                if returned:
+                    self._fail_points.reach("sender.outcome.before_commit")
+                if started:
+                    self._fail_points.reach("sender.attempting.before_commit")
+                self._uncertain = {c.message_id: c.partition for c, _ in started}
+        except RetryLater:
+            raise
+        except BaseException:
+            self._uncertain = {}
+            raise
+        self._uncertain = {}
         if returned:
             self._fail_points.reach("sender.outcome.after_commit")
         if started:
             self._fail_points.reach("sender.attempting.after_commit")
         return started
 
-    def _write_singly(self, tables: SenderTables, returned: list[Called]) -> None:
+    def _write_singly(self) -> None:
         """Some number is not ours any more: write the outcomes that still are ours to write.
 
         The others stay `attempting`; their new owner holds them in doubt until SES's event comes.
         """
-        for called in returned:
+        for called in list(self._unwritten):
             try:
-                self._write(tables, [called], 0)
+                with self._store.unit() as unit:
+                    self._book(unit, Ledger(unit.connection), [called], self._clock.now())
             except Fenced as error:
                 self._journal.warning("sender.fenced", reason=str(error))
+            self._written([called])
+
+    def _written(self, called: Sequence[Called]) -> None:
+        for one in list(called):
+            self._unwritten.remove(one)
+            self._in_flight.pop(one.candidate.message_id, None)
+        self._condition.notify_all()
+
+    def _take_back_uncertain(self) -> None:
+        """Intents that may have been committed without our knowing: nobody was called for them."""
+        with self._condition:
+            for partition in sorted(set(self._uncertain.values())):
+                ids = [m for m, number in self._uncertain.items() if number == partition]
+                with suppress(Fenced), self._store.unit() as unit:
+                    unit.check(partition)
+                    Ledger(unit.connection).put_back(ids, to_ms(self._clock.now()))
+                for message_id in ids:
+                    del self._uncertain[message_id]
 
     def _choose(
         self,
-        unit: SqliteUnit,
+        unit: Unit,
         ledger: Ledger,
         tables: SenderTables,
         granted: int,
@@ -254,72 +303,79 @@ class Dispatcher:
         partitions = sorted(self._partitions)
         started: list[tuple[Candidate, OutgoingMail]] = []
         looks = LOOKS
-        for send_id in self._sends(ledger, tables):
+        if held := ledger.holds():
+            ledger.unhold({send_id: tables.resumed_ms.get(send_id, 0) for send_id in held})
+        for send_id in _sends(ledger, tables):
             while len(started) < granted and looks > 0:
                 candidates = ledger.pick(send_id, partitions, min(looks, granted - len(started)))
                 if not candidates:
                     break
                 looks -= len(candidates)
-                going = [c for c in candidates if self._may_go(unit, ledger, tables, c, now)]
-                ledger.attempt([candidate.rowid for candidate in going], to_ms(now))
+                going = self._look(unit, ledger, tables, candidates, now)
+                ledger.attempt(going, to_ms(now))
                 started.extend((c, self._mail(ledger, tables, c)) for c in going)
             if len(started) >= granted or looks <= 0:
                 break
         return started
 
-    def _sends(self, ledger: Ledger, tables: SenderTables) -> list[str]:
-        """Sends with work, in order, without those that people or faults hold back.
-
-        Cancelled ones are closed by the upkeep, in small units.
-        """
-        holds = ledger.holds()
-        for send_id in list(holds):
-            ledger.unhold(send_id, tables.resumed_ms.get(send_id, 0))
-        holds = ledger.holds() if holds else holds
-        stopped = tables.orders.paused | tables.orders.cancelled | holds.keys()
-        return [send_id for send_id in ledger.sends_with_ready() if send_id not in stopped]
-
-    def _may_go(
+    def _look(
         self,
-        unit: SqliteUnit,
+        unit: Unit,
         ledger: Ledger,
         tables: SenderTables,
-        candidate: Candidate,
+        candidates: Sequence[Candidate],
         now: datetime,
-    ) -> bool:
-        unit.check(candidate.partition)
-        refusal = look(
-            candidate, tables.suppressions, tables.orders, to_ms(now),
-            deadline_margin_ms(self._settings),
-        )  # fmt: skip
-        if refusal is None:
-            return True
-        state, reason = refusal
-        fact = ledger.finish(candidate.message_id, state, reason, to_ms(now), expected="ready")
-        tell(unit, fact, now, self._metrics)
-        return False
+    ) -> list[Candidate]:
+        """Those that may go."""
+        unit.check(*(candidate.partition for candidate in candidates))
+        going, ends = [], []
+        for candidate in candidates:
+            refusal = look(
+                candidate, tables.suppressions, tables.orders, to_ms(now),
+                deadline_margin_ms(self._settings),
+            )  # fmt: skip
+            if refusal is None:
+                going.append(candidate)
+            else:
+                ends.append((candidate.message_id, *refusal))
+        tell(unit, ledger.finish(ends, to_ms(now), expected="ready"), now, self._metrics)
+        return going
 
-    def _outcome(self, unit: SqliteUnit, ledger: Ledger, called: Called, now: datetime) -> None:
-        candidate, answer = called.candidate, called.answer
-        boot, now_ms = self._clock.boot_seconds(), to_ms(now)
-        self._metrics.attempts.labels(answer.verdict).inc()
-        self._brake(answer, boot)
-        match answer.verdict:
-            case "accepted":
-                fact = ledger.accept(candidate.message_id, answer.ses_message_id, now_ms)
-                tell(unit, fact, now, self._metrics)
-            case "failed":
-                fact = ledger.finish(
-                    candidate.message_id, "failed", answer.reason, now_ms, expected="attempting"
-                )
-                tell(unit, fact, now, self._metrics)
-            case "in_doubt":
-                settle_after_ms = now_ms + int(self._settings.settle_seconds * 1000)
-                fact = ledger.doubt(candidate.message_id, answer.reason, settle_after_ms, now_ms)
-                tell(unit, fact, now, self._metrics)
-            case "retry" | "throttled" | "hold_send" | "hold_all" | "not_called":
-                ledger.put_back(candidate.message_id, now_ms)
-                self._hold(ledger, candidate, answer, boot, now_ms)
+    def _book(self, unit: Unit, ledger: Ledger, returned: Sequence[Called], now: datetime) -> None:
+        """Write outcomes. Doing it again changes nothing."""
+        if not returned:
+            return
+        unit.check(*(called.candidate.partition for called in returned))
+        now_ms = to_ms(now)
+        settle_after_ms = now_ms + int(self._settings.settle_seconds * 1000)
+        facts = ledger.accept(
+            [(c.candidate.message_id, c.answer.ses_message_id) for c in _of(returned, "accepted")],
+            now_ms,
+        )
+        facts += ledger.finish(
+            [(c.candidate.message_id, "failed", c.answer.reason) for c in _of(returned, "failed")],
+            now_ms,
+            expected="attempting",
+        )
+        facts += ledger.doubt(
+            [(c.candidate.message_id, c.answer.reason) for c in _of(returned, "in_doubt")],
+            settle_after_ms,
+            now_ms,
+        )
+        certain = _of(returned, "retry", "throttled", "hold_send", "hold_all", "not_called")
+        ledger.put_back([called.candidate.message_id for called in certain], now_ms)
+        held = {c.candidate.send_id: c.answer.reason for c in _of(returned, "hold_send")}
+        ledger.hold(held, now_ms)
+        tell(unit, facts, now, self._metrics)
+
+    def _take_note(self, returned: Iterable[Called]) -> None:
+        """What answers mean for the calls to come; their outcomes are still to be written."""
+        boot = self._clock.boot_seconds()
+        for called in returned:
+            self._unwritten.append(called)
+            self._metrics.attempts.labels(called.answer.verdict).inc()
+            self._brake(called.answer, boot)
+            self._hold(called.candidate, called.answer, boot)
 
     def _brake(self, answer: Answer, boot: float) -> None:
         """Nothing but doubt means that SES is down: hold everything, with growing pauses.
@@ -337,12 +393,10 @@ class Dispatcher:
             self._hold_until = max(self._hold_until, boot + pause)
             self._journal.error("sender.only_doubt", in_a_row=self._doubts_in_a_row, pause=pause)
 
-    def _hold(
-        self, ledger: Ledger, candidate: Candidate, answer: Answer, boot: float, now_ms: int
-    ) -> None:
+    def _hold(self, candidate: Candidate, answer: Answer, boot: float) -> None:
         """What a refusal that cost nothing means for the calls to come."""
         if answer.verdict == "throttled":
-            self._pace = pacing.slow_down(self._pace, boot)
+            self._pace.slow_down()
         elif answer.verdict == "retry":
             self._hold_until = max(self._hold_until, boot + 0.2)
         elif answer.verdict == "hold_all":
@@ -350,8 +404,8 @@ class Dispatcher:
             self._journal.error("sender.hold_all", reason=answer.reason)
         elif answer.verdict == "not_called":
             self._must_refresh = True  # we stood still, and the tables with us
+            self._next_refresh = 0.0
         elif answer.verdict == "hold_send":
-            ledger.hold(candidate.send_id, answer.reason, now_ms)
             self._journal.error("sender.hold_send", send=candidate.send_id, reason=answer.reason)
 
     def _call(self, candidate: Candidate, mail: OutgoingMail, looked_at: float) -> None:
@@ -383,26 +437,24 @@ class Dispatcher:
         return OutgoingMail(
             sender=candidate.sender,
             to=candidate.to_address,
-            raw=self._mails(ledger, candidate.batch_id)[candidate.entry].encode("ascii"),
+            raw=self._contents.mail(ledger, candidate.batch_id, candidate.entry),
             configuration_set=tables.orders.configuration_set,
             tags=tags,
         )
 
-    def _mails(self, ledger: Ledger, batch_id: str) -> list[str]:
-        """The mails of a batch, by entry number; a few batches are kept in memory."""
-        known = self._contents.get(batch_id)
-        if known is None:
-            content = ledger.content(batch_id)
-            if content is None:
-                raise KeyError(f"the content of batch {batch_id} is gone though it has ready rows")
-            body = zstandard.ZstdDecompressor().decompress(
-                content, max_output_size=MAX_DECOMPRESSED
-            )
-            entries = json.loads(body)["entries"]
-            known = [entry.get("mail") or "" for entry in entries]
-            self._contents[batch_id] = known
-            if len(self._contents) > BATCHES_IN_MEMORY:
-                self._contents.popitem(last=False)
-        else:
-            self._contents.move_to_end(batch_id)
-        return known
+
+def _sends(ledger: Ledger, tables: SenderTables) -> list[str]:
+    """Sends with work, in order, without those that people or faults hold back.
+
+    Cancelled ones are closed by the upkeep, in small units.
+    """
+    stopped = tables.orders.paused | tables.orders.cancelled
+    stopped |= {
+        send_id for send_id, at_ms in ledger.holds().items()
+        if at_ms >= tables.resumed_ms.get(send_id, 0)
+    }  # fmt: skip
+    return [send_id for send_id in ledger.sends_with_ready() if send_id not in stopped]
+
+
+def _of(returned: Iterable[Called], *verdicts: Verdict) -> list[Called]:
+    return [called for called in returned if called.answer.verdict in verdicts]

@@ -6,7 +6,7 @@ next. Also what time makes due in the ledger: deadlines, cancellations, settling
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import zstandard
@@ -20,7 +20,7 @@ from shared.log.record import Stored
 from shared.log.topics import EVENTS
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Store, Unit
 from shared.wire.batches import MessageBatch, check_partition
 from shared.wire.events import MEANING, Event
 
@@ -50,7 +50,7 @@ class Intake:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         dispatcher: Dispatcher,
         upkeep: Upkeep,
         clock: Clock,
@@ -60,21 +60,39 @@ class Intake:
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
-        ledger = Ledger(unit.connection)
-        now = self._clock.now()
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
+        batches: list[tuple[MessageBatch, bytes]] = []
+        taken: list[tuple[str, str | None]] = []
+        newest_ms: dict[int, int] = {}
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
                     check_partition(batch, delivery.stored)
-                    for final in ledger.take_in(batch, _content(delivery.stored), to_ms(now)):
-                        tell(unit, final, now, self._metrics)
-                case Event(kind=kind) as event if kind in FROM_SES and event.message_id:
-                    ledger.note_event(delivery.stored.partition, event.at)
-                    fact = ledger.accept(event.message_id, event.ses_message_id, to_ms(now))
-                    tell(unit, fact, now, self._metrics)
+                    batches.append((batch, _content(delivery.stored)))
+                case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
+                    partition = delivery.stored.partition
+                    newest_ms[partition] = max(newest_ms.get(partition, 0), to_ms(event.at))
+                    taken.append((message_id, event.ses_message_id))
                 case _:
                     pass
+        self._write(unit, batches, taken, newest_ms)
+
+    def _write(
+        self,
+        unit: Unit,
+        batches: Sequence[tuple[MessageBatch, bytes]],
+        taken: Sequence[tuple[str, str | None]],
+        newest_ms: Mapping[int, int],
+    ) -> None:
+        ledger, now = Ledger(unit.connection), self._clock.now()
+        if batches:
+            tell(unit, ledger.take_in(batches, to_ms(now)), now, self._metrics)
+        if taken:
+            ledger.note_events(newest_ms)
+            # Most say it of a message that is known to be accepted: two or three events each.
+            news = ledger.not_accepted(message_id for message_id, _ in taken)
+            told = [(message_id, ses_id) for message_id, ses_id in taken if message_id in news]
+            tell(unit, ledger.accept(told, to_ms(now)), now, self._metrics)
 
     def tick(self, now: datetime) -> None:
         self._dispatcher.check()
@@ -84,12 +102,11 @@ class Intake:
         """What an earlier owner was calling for is in doubt; then dispatch may begin."""
         now = self._clock.now()
         with self._store.unit() as unit:
-            for partition in partitions:
-                unit.check(partition)
-                for fact in Ledger(unit.connection).doubt_interrupted(
-                    partition, to_ms(now) + self._settle_ms, to_ms(now)
-                ):
-                    tell(unit, fact, now, self._metrics)
+            unit.check(*partitions)
+            facts = Ledger(unit.connection).doubt_interrupted(
+                partitions, to_ms(now) + self._settle_ms, to_ms(now)
+            )
+            tell(unit, facts, now, self._metrics)
         self._dispatcher.take(partitions)
 
     def released(self, partitions: frozenset[int]) -> None:

@@ -13,7 +13,7 @@ Refusal = Literal["suppressed", "excluded", "cancelled", "expired"]
 class Candidate:
     """A ledger row on its way out."""
 
-    rowid: int
+    entry_no: int
     message_id: str
     send_id: str
     occurrence: int

@@ -1,32 +1,39 @@
 """The ledger: every message ever taken in, in exactly one state, and the SQL that moves it.
 
 ready -> attempting -> outcome. Outcomes only move up: whatever SES proves to have taken becomes
-`accepted`, and nothing ever leaves `accepted`. All functions run inside a unit of the store.
+`accepted`, and nothing ever leaves `accepted`. All functions run inside a unit of the store,
+and take many messages at once: a question over the network costs more than the work behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Literal
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 
-import apsw
-
+from services.sender.intake_rows import COLUMNS, IntakeRow, intake_rows
 from services.sender.last_look import Candidate
-from services.sender.schema import PRIORITIES
+from services.sender.schema import FIRST_NUMBER, ROWS_A_TURN
 from services.sender.settling import InDoubt
-from shared.clock import to_ms
-from shared.wire.batches import MessageBatch, RenderedMessage
+from shared.store.database import Database, insert_new
+from shared.wire.batches import MessageBatch
 from shared.wire.events import EventKind
 
 CANDIDATE = (
-    "rowid, message_id, send_id, occurrence, partition, supporter_id, address_key, variant,"
+    "entry_no, message_id, send_id, occurrence, partition, supporter_id, address_key, variant,"
     " edition, topic, deadline_ms, sender, to_address, batch_id, entry, attempt"
 )
 FACT = (
     "message_id, send_id, occurrence, partition, supporter_id, variant, edition, attempt,"
     " state, reason, settled, ses_message_id, batch_id"
 )
+IN_DOUBT = (
+    "message_id, send_id, partition, resend, attempt, attempted_ms, settle_after_ms, deadline_ms"
+)
+LISTED = "in (select value from json_each(?))"
+NUMBERS_LISTED = "in (select cast(value as bigint) from json_each(?))"
 
 
 class Fact:
@@ -60,206 +67,203 @@ class Fact:
 class Ledger:
     """The ledger over one connection, inside the transaction that the caller opened."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._db = connection
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
-    def take_in(self, batch: MessageBatch, content: bytes, now_ms: int) -> list[Fact]:
-        """Write a rendered batch: `ready`, or at once final (refused, same inbox).
+    def take_in(self, batches: Sequence[tuple[MessageBatch, bytes]], now_ms: int) -> list[Fact]:
+        """Write rendered batches and their values: `ready`, or at once final (refused, same inbox).
 
         A message already known is left as it is. Returns those that are final already.
         """
-        finals: list[Fact] = []
-        open_rows = 0
-        for number, entry in enumerate(batch.entries):
-            state, reason = _state_at_intake(entry)
-            if not self._insert(entry, batch, number, state, reason, now_ms):
-                if self._known(entry.message_id):
-                    continue
-                state, reason = "capped", "same inbox"
-                if not self._insert(entry, batch, number, state, reason, now_ms):
-                    continue
-            if state == "ready":
-                open_rows += 1
-            else:
-                finals.append(self.fact(entry.message_id))
-        if open_rows:
-            self._db.execute(
-                "insert into batch values (?, ?, ?) on conflict do nothing",
-                (batch.batch_id, content, open_rows),
-            )
-        return finals
+        rows = intake_rows(batches, self._first_number(batches), now_ms)
+        new = self._insert(rows)
+        refused = [row for row in rows if row.message_id not in new]
+        known = self._known(row.message_id for row in refused)
+        capped = [row.capped() for row in refused if row.message_id not in known]
+        self._insert(capped)
+        came = [row for row in rows if row.message_id in new]
+        self._keep(batches, Counter(row.batch_id for row in came if row.batch_id))
+        finals = [row for row in came if row.state != "ready"] + capped
+        return self.facts(row.message_id for row in finals)
 
-    def pick(self, send_id: str, partitions: Iterable[int], limit: int) -> list[Candidate]:
-        """Ready messages of one send in owned partitions, oldest first within a partition."""
-        found: list[Candidate] = []
-        for partition in partitions:
-            if len(found) >= limit:
-                break
-            found.extend(
-                Candidate(*row) for row in self._db.execute(
-                    f"select {CANDIDATE} from message where state = 'ready' and send_id = ?"
-                    " and partition = ? order by rowid limit ?",
-                    (send_id, partition, limit - len(found)),
-                )
-            )  # fmt: skip
-        return found
+    def pick(self, send_id: str, partitions: Sequence[int], limit: int) -> list[Candidate]:
+        """Ready messages of one send in these partitions, oldest first within a partition."""
+        if not partitions:
+            return []
+        values = chain.from_iterable((send_id, partition, limit) for partition in partitions)
+        return [
+            Candidate(*row) for row in self._db.execute(
+                _picking(len(partitions)), (*values, limit)
+            )
+        ]  # fmt: skip
 
     def sends_with_ready(self) -> list[str]:
         """Sends that have ready messages: most urgent first, then the nearest deadline."""
-        sends: list[tuple[int, int, int, str]] = []
-        after = ""
-        while True:
-            row = next(
-                self._db.execute(
-                    "select send_id, priority, deadline_ms, rowid from message"
-                    " where state = 'ready' and send_id > ? order by send_id limit 1",
-                    (after,),
-                ),
-                None,
-            )
-            if row is None:
-                break
-            after, priority, deadline_ms, rowid = row
-            sends.append((priority, deadline_ms or 2**62, rowid, after))
-        return [send_id for *_, send_id in sorted(sends)]
+        found = self._db.execute(
+            "with recursive sends(send_id) as ("
+            " select min(send_id) from message where state = 'ready' union all"
+            " select (select min(m.send_id) from message m"
+            "  where m.state = 'ready' and m.send_id > sends.send_id)"
+            " from sends where sends.send_id is not null)"
+            " select m.priority, m.deadline_ms, m.entry_no, m.send_id"
+            " from sends join message m on m.entry_no = (select f.entry_no from message f"
+            "  where f.state = 'ready' and f.send_id = sends.send_id"
+            "  order by f.partition, f.entry_no limit 1)"
+        )
+        sends = sorted((priority, deadline or 2**62, *rest) for priority, deadline, *rest in found)
+        return [send_id for *_, send_id in sends]
 
-    def attempt(self, rowids: Iterable[int], now_ms: int) -> None:
+    def attempt(self, candidates: Iterable[Candidate], now_ms: int) -> None:
         """The intent: these will be called directly after this transaction."""
-        self._db.executemany(
-            "update message set state = 'attempting', attempt = attempt + 1, attempted_ms = ?,"
-            " updated_ms = ? where rowid = ? and state = 'ready'",
-            [(now_ms, now_ms, rowid) for rowid in rowids],
+        numbers = [candidate.entry_no for candidate in candidates]
+        if numbers:
+            self._db.execute(
+                "update message set state = 'attempting', attempt = attempt + 1, attempted_ms = ?,"
+                f" updated_ms = ? where entry_no {NUMBERS_LISTED} and state = 'ready'",
+                (now_ms, now_ms, json.dumps(numbers)),
+            )
+
+    def accept(self, taken: Iterable[tuple[str, str | None]], now_ms: int) -> list[Fact]:
+        """SES has these (message id, SES's id), by its answer or by an event.
+
+        Without those of which that was known, or that are no rows of ours. Lifts every state: what
+        SES took was sent, whatever we believed.
+        """
+        return self._closed(
+            self._moved(
+                "state = 'accepted', settled = 1, reason = null, updated_ms = ?,"
+                " ses_message_id = coalesce(?, ses_message_id)"
+                " where message_id = ? and state <> 'accepted'",
+                [(now_ms, ses_message_id, message_id) for message_id, ses_message_id in taken],
+            )
         )
 
-    def accept(self, message_id: str, ses_message_id: str | None, now_ms: int) -> Fact | None:
-        """SES has it, by its answer or by an event. None when that was known, or is no row of
-        ours. Lifts every state: what SES took was sent, whatever we believed.
-        """
-        self._db.execute(
-            "update message set state = 'accepted', settled = 1, reason = null, updated_ms = ?,"
-            " ses_message_id = coalesce(?, ses_message_id)"
-            " where message_id = ? and state <> 'accepted'",
-            (now_ms, ses_message_id, message_id),
+    def not_accepted(self, message_ids: Iterable[str]) -> set[str]:
+        """Those of our rows among these that `accept` would move."""
+        return self._ids(
+            f"select message_id from message where message_id {LISTED} and state <> 'accepted'",
+            json.dumps(list(message_ids)),
         )
-        return self._close(message_id) if self._db.changes() else None
 
     def finish(
-        self, message_id: str, state: EventKind, reason: str, now_ms: int, expected: str
-    ) -> Fact | None:
-        """A final state other than accepted, if the row is still in `expected`.
+        self, ends: Iterable[tuple[str, EventKind, str]], now_ms: int, expected: str
+    ) -> list[Fact]:
+        """Final states other than accepted (message id, state, reason), of rows in `expected`.
 
         A message that was attempted before and is still in doubt (not settled) can end only as
         unconfirmed, whatever stopped or refused the second attempt.
         """
-        self._db.execute(
-            "update message set settled = 1, updated_ms = ?,"
-            " state = iif(settled = 0, 'unconfirmed', ?),"
-            " reason = iif(settled = 0, 'not resent: ' || ?, ?)"
-            " where message_id = ? and state = ?",
-            (now_ms, state, reason, reason, message_id, expected),
-        )
-        return self._close(message_id) if self._db.changes() else None
-
-    def doubt(self, message_id: str, reason: str, settle_after_ms: int, now_ms: int) -> Fact | None:
-        """SES may have it. Only from `attempting`: an event may have come before the answer."""
-        self._db.execute(
-            "update message set state = 'unconfirmed', settled = 0, reason = ?,"
-            " settle_after_ms = ?, updated_ms = ? where message_id = ? and state = 'attempting'",
-            (reason, settle_after_ms, now_ms, message_id),
-        )
-        return self.fact(message_id) if self._db.changes() else None
-
-    def put_back(self, message_id: str, now_ms: int) -> None:
-        """SES certainly did not take it: ready again, and the attempt does not count."""
-        self._db.execute(
-            "update message set state = 'ready', attempt = attempt - 1, updated_ms = ?"
-            " where message_id = ? and state = 'attempting'",
-            (now_ms, message_id),
-        )
-
-    def doubt_interrupted(self, partition: int, settle_after_ms: int, now_ms: int) -> list[Fact]:
-        """After taking a partition: what an earlier owner was calling for is in doubt."""
-        ids = [
-            message_id for (message_id,) in self._db.execute(
-                "select message_id from message where state = 'attempting' and partition = ?",
-                (partition,),
+        return self._closed(
+            self._moved(
+                "settled = 1, updated_ms = ?,"
+                " state = case when settled = 0 then 'unconfirmed' else ? end,"
+                " reason = case when settled = 0 then 'not resent: ' || ? else ? end"
+                " where message_id = ? and state = ?",
+                [
+                    (now_ms, state, reason, reason, message_id, expected)
+                    for message_id, state, reason in ends
+                ],
             )
-        ]  # fmt: skip
-        found = (self.doubt(i, "interrupted during the call", settle_after_ms, now_ms) for i in ids)
-        return [fact for fact in found if fact is not None]
+        )
+
+    def doubt(
+        self, reasons: Iterable[tuple[str, str]], settle_after_ms: int, now_ms: int
+    ) -> list[Fact]:
+        """SES may have these (message id, reason). Only from `attempting`: an event may have come
+        before the answer.
+        """
+        return self._moved(
+            "state = 'unconfirmed', settled = 0, reason = ?, settle_after_ms = ?, updated_ms = ?"
+            " where message_id = ? and state = 'attempting'",
+            [(reason, settle_after_ms, now_ms, message_id) for message_id, reason in reasons],
+        )
+
+    def put_back(self, message_ids: Iterable[str], now_ms: int) -> None:
+        """SES certainly did not take them: ready again, and the attempt does not count."""
+        listed = list(message_ids)
+        if listed:
+            self._db.execute(
+                "update message set state = 'ready', attempt = attempt - 1, updated_ms = ?"
+                f" where message_id {LISTED} and state = 'attempting'",
+                (now_ms, json.dumps(listed)),
+            )
+
+    def doubt_interrupted(
+        self, partitions: Iterable[int], settle_after_ms: int, now_ms: int
+    ) -> list[Fact]:
+        """After taking partitions: what an earlier owner was calling for is in doubt."""
+        ids = self._ids(
+            "select message_id from message where state = 'attempting'"
+            f" and partition {NUMBERS_LISTED}",
+            json.dumps(list(partitions)),
+        )
+        reasons = [(message_id, "interrupted during the call") for message_id in sorted(ids)]
+        return self.doubt(reasons, settle_after_ms, now_ms)
 
     def in_doubt(self, partitions: Sequence[int], limit: int) -> list[InDoubt]:
         """Unsettled messages of owned partitions, those due first."""
-        marks = ",".join("?" * len(partitions))
         return [
-            InDoubt(row[0], row[1], row[2], bool(row[3]), *row[4:])
+            InDoubt(*row)
             for row in self._db.execute(
-                "select rowid, message_id, send_id, resend, attempt, attempted_ms,"
-                " settle_after_ms, deadline_ms, partition from message"
-                f" where state = 'unconfirmed' and settled = 0 and partition in ({marks})"
+                f"select {IN_DOUBT} from message"
+                f" where state = 'unconfirmed' and settled = 0 and partition {NUMBERS_LISTED}"
                 " order by settle_after_ms limit ?",
-                (*partitions, limit),
+                (json.dumps(partitions), limit),
             )
         ]
 
     def settled_unconfirmed(
         self, send_id: str, ordered_ms: int, partitions: Sequence[int]
     ) -> list[InDoubt]:
-        """Left in doubt before an operator's order to resend, in owned partitions."""
-        marks = ",".join("?" * len(partitions))
+        """Left in doubt in owned partitions before an operator's order to resend."""
         return [
-            InDoubt(row[0], row[1], row[2], bool(row[3]), *row[4:])
+            InDoubt(*row)
             for row in self._db.execute(
-                "select rowid, message_id, send_id, resend, attempt, attempted_ms,"
-                " settle_after_ms, deadline_ms, partition from message where send_id = ?"
+                f"select {IN_DOUBT} from message where send_id = ?"
                 " and state = 'unconfirmed' and settled = 1 and updated_ms < ? and attempt < 2"
-                f" and partition in ({marks})",
-                (send_id, ordered_ms, *partitions),
+                f" and partition {NUMBERS_LISTED}",
+                (send_id, ordered_ms, json.dumps(partitions)),
             )
         ]
 
-    def leave(self, message_id: str, reason: str, now_ms: int) -> Fact | None:
-        """Settle as unconfirmed."""
-        self._db.execute(
-            "update message set settled = 1, reason = ?, updated_ms = ?"
-            " where message_id = ? and state = 'unconfirmed'",
-            (reason, now_ms, message_id),
+    def leave(self, reasons: Iterable[tuple[str, str]], now_ms: int) -> list[Fact]:
+        """Settle these (message id, reason) as unconfirmed."""
+        return self._moved(
+            "settled = 1, reason = ?, updated_ms = ? where message_id = ?"
+            " and state = 'unconfirmed'",
+            [(reason, now_ms, message_id) for message_id, reason in reasons],
         )
-        return self.fact(message_id) if self._db.changes() else None
 
-    def resend(self, message_id: str, reason: str, now_ms: int) -> Fact | None:
-        """Ready once more, on the record. `settled` 0 keeps in mind that it is in doubt.
+    def resend(self, reasons: Iterable[tuple[str, str]], now_ms: int) -> list[Fact]:
+        """These (message id, reason) are ready once more, on the record.
 
-        The fact says so of the attempt that follows, so that the books are open again.
+        `settled` 0 keeps in mind that they are in doubt. The facts say so of the attempt that
+        follows, so that the books are open again.
         """
-        self._db.execute(
-            "update message set state = 'ready', settled = 0, reason = ?, updated_ms = ?"
-            " where message_id = ? and state = 'unconfirmed'",
-            (reason, now_ms, message_id),
+        facts = self._moved(
+            "state = 'ready', settled = 0, reason = ?, updated_ms = ? where message_id = ?"
+            " and state = 'unconfirmed'",
+            [(reason, now_ms, message_id) for message_id, reason in reasons],
         )
-        if not self._db.changes():
-            return None
-        fact = self.fact(message_id)
-        fact.state, fact.attempt = "unconfirmed", fact.attempt + 1
-        return fact
+        for fact in facts:
+            fact.state, fact.attempt = "unconfirmed", fact.attempt + 1
+        return facts
 
-    def overdue(self, before_ms: int, partitions: Sequence[int], limit: int) -> list[str]:
+    def overdue(self, before_ms: int, partitions: Sequence[int], limit: int) -> set[str]:
         """Ready messages whose effective deadline has passed."""
-        marks = ",".join("?" * len(partitions))
         return self._ids(
             "select message_id from message where state = 'ready' and deadline_ms is not null"
-            f" and deadline_ms <= ? and partition in ({marks}) limit ?",
-            (before_ms, *partitions, limit),
-        )
+            f" and deadline_ms <= ? and partition {NUMBERS_LISTED} limit ?",
+            before_ms, json.dumps(partitions), limit,
+        )  # fmt: skip
 
-    def ready_of(self, send_id: str, partitions: Sequence[int], limit: int) -> list[str]:
+    def ready_of(self, send_id: str, partitions: Sequence[int], limit: int) -> set[str]:
         """Ready messages of one send."""
-        marks = ",".join("?" * len(partitions))
         return self._ids(
             "select message_id from message where state = 'ready' and send_id = ?"
-            f" and partition in ({marks}) limit ?",
-            (send_id, *partitions, limit),
-        )
+            f" and partition {NUMBERS_LISTED} limit ?",
+            send_id, json.dumps(partitions), limit,
+        )  # fmt: skip
 
     def content(self, batch_id: str) -> bytes | None:
         """The stored value of the messages batch: JSON, zstd."""
@@ -269,38 +273,44 @@ class Ledger:
             return bytes(content)
         return None
 
-    def fact(self, message_id: str) -> Fact:
-        """The row, as an event tells it. Raises KeyError when there is none."""
-        for row in self._db.execute(
-            f"select {FACT} from message where message_id = ?", (message_id,)
-        ):
-            return Fact(row)
-        raise KeyError(message_id)
+    def facts(self, message_ids: Iterable[str]) -> list[Fact]:
+        """The rows, as events tell them, in this order. Raises KeyError when one is not there."""
+        wanted = list(message_ids)
+        if not wanted:
+            return []
+        found = {
+            row[0]: Fact(row)
+            for row in self._db.execute(
+                f"select {FACT} from message where message_id {LISTED}", (json.dumps(wanted),)
+            )
+        }
+        return [found[message_id] for message_id in wanted]
 
-    def hold(self, send_id: str, reason: str, now_ms: int) -> None:
-        """Hold a send until an operator resumes it."""
-        self._db.execute(
-            "insert into send_hold values (?, ?, ?) on conflict do update"
-            " set reason = excluded.reason, at_ms = excluded.at_ms",
-            (send_id, reason, now_ms),
+    def hold(self, holds: Mapping[str, str], now_ms: int) -> None:
+        """Hold sends (to the reason) until an operator resumes them."""
+        self._db.executemany(
+            "insert into send_hold(send_id, reason, at_ms) values (?, ?, ?)"
+            " on conflict (send_id) do update set reason = excluded.reason, at_ms = excluded.at_ms",
+            [(send_id, reason, now_ms) for send_id, reason in sorted(holds.items())],
         )
 
-    def unhold(self, send_id: str, before_ms: int) -> None:
-        """Lift a hold that is older than an operator's order."""
-        self._db.execute(
-            "delete from send_hold where send_id = ? and at_ms < ?", (send_id, before_ms)
+    def unhold(self, resumed_ms: Mapping[str, int]) -> None:
+        """Lift holds that are older than an operator's order to go on."""
+        self._db.executemany(
+            "delete from send_hold where send_id = ? and at_ms < ?", sorted(resumed_ms.items())
         )
 
-    def holds(self) -> dict[str, str]:
-        """Held sends and why."""
-        return dict(self._db.execute("select send_id, reason from send_hold"))
+    def holds(self) -> dict[str, int]:
+        """Held sends, and since when."""
+        return dict(self._db.execute("select send_id, at_ms from send_hold"))
 
-    def note_event(self, partition: int, at: datetime) -> None:
-        """A SES event of that time was read: the channel is alive."""
-        self._db.execute(
-            "insert into channel values (?, ?) on conflict do update"
-            " set last_event_ms = max(last_event_ms, excluded.last_event_ms)",
-            (partition, to_ms(at)),
+    def note_events(self, newest_ms: Mapping[int, int]) -> None:
+        """Partition to the time of the newest SES event read there: the channel is alive."""
+        self._db.executemany(
+            "insert into channel(partition, last_event_ms) values (?, ?)"
+            " on conflict (partition) do update set last_event_ms = excluded.last_event_ms"
+            " where excluded.last_event_ms > channel.last_event_ms",
+            sorted(newest_ms.items()),
         )
 
     def channel_ms(self) -> int:
@@ -308,62 +318,85 @@ class Ledger:
         ((newest,),) = self._db.execute("select coalesce(max(last_event_ms), 0) from channel")
         return int(newest)
 
-    def _insert(
-        self,
-        entry: RenderedMessage,
-        batch: MessageBatch,
-        number: int,
-        state: str,
-        reason: str | None,
-        now_ms: int,
-    ) -> bool:
-        """False when a unique index of the ledger refuses it."""
-        self._db.execute(
-            "insert into message(message_id, send_id, occurrence, partition, supporter_id,"
-            " address_key, variant, edition, topic, priority, deadline_ms, per_inbox, resend,"
-            " sender, to_address, batch_id, entry, state, reason, updated_ms)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " on conflict do nothing",
-            (
-                entry.message_id, entry.send_id, entry.occurrence, batch.partition,
-                entry.supporter_id, entry.address_key, entry.variant, entry.edition, entry.topic,
-                PRIORITIES[entry.priority], entry.deadline and to_ms(entry.deadline),
-                int(entry.per_inbox), int(entry.resend_unconfirmed), entry.sender, entry.to,
-                batch.batch_id if state == "ready" else None, number, state, reason, now_ms,
-            ),
-        )  # fmt: skip
-        return bool(self._db.changes())
+    def _first_number(self, batches: Sequence[tuple[MessageBatch, bytes]]) -> int:
+        """The number of the first row taken in now; the others follow it.
 
-    def _known(self, message_id: str) -> bool:
-        return bool(self._ids("select message_id from message where message_id = ?", (message_id,)))
+        Given by us, because rows go in by inbox and are sent in the order they came.
+        """
+        rows = sum(len(batch.entries) for batch, _ in batches)
+        if rows > ROWS_A_TURN:
+            raise ValueError(f"{rows} messages at once, at most {ROWS_A_TURN} have numbers")
+        ((turn,),) = self._db.execute("insert into intake_turn default values returning turn_no")
+        self._db.execute("delete from intake_turn where turn_no = ?", (turn,))
+        return FIRST_NUMBER + int(turn) * ROWS_A_TURN
 
-    def _close(self, message_id: str) -> Fact:
-        """After a final state: the batch's content goes when no row needs it any more.
+    def _insert(self, rows: Sequence[IntakeRow]) -> set[str]:
+        """Those that no unique index refused.
+
+        All senders insert in the same order, so that none waits for one that waits for it.
+        """
+        ordered = sorted(rows, key=IntakeRow.inbox)
+        return set(insert_new(self._db, "message", COLUMNS, ordered, "message_id"))
+
+    def _known(self, message_ids: Iterable[str]) -> set[str]:
+        listed = list(message_ids)
+        if not listed:
+            return set()
+        return self._ids(
+            f"select message_id from message where message_id {LISTED}", json.dumps(listed)
+        )
+
+    def _keep(self, batches: Iterable[tuple[MessageBatch, bytes]], open_rows: Counter[str]) -> None:
+        """The contents of batches that have rows to send."""
+        self._db.executemany(
+            "insert into batch(batch_id, content, open) values (?, ?, ?)"
+            " on conflict (batch_id) do update set open = batch.open + excluded.open",
+            [
+                (batch.batch_id, content, open_rows[batch.batch_id])
+                for batch, content in batches
+                if open_rows[batch.batch_id]
+            ],
+        )
+
+    def _moved(self, change: str, rows: Sequence[Sequence[object]]) -> list[Fact]:
+        """One update for each row of parameters; the messages it moved, as they are then."""
+        if not rows:
+            return []
+        moved = self._db.executemany(f"update message set {change} returning {FACT}", rows)
+        return [Fact(row) for row in moved.fetchall()]
+
+    def _closed(self, facts: list[Fact]) -> list[Fact]:
+        """After a final state: a batch's content goes when no row needs it any more.
 
         What is unconfirmed keeps it, since an operator may still order it resent.
         """
-        fact = self.fact(message_id)
-        if fact.batch_id is not None and fact.state != "unconfirmed":
+        done = [f for f in facts if f.batch_id is not None and f.state != "unconfirmed"]
+        if done:
+            counts = Counter(fact.batch_id for fact in done)
             self._db.execute(
-                "update message set batch_id = null where message_id = ?", (message_id,)
+                f"update message set batch_id = null where message_id {LISTED}",
+                (json.dumps([fact.message_id for fact in done]),),
+            )
+            self._db.executemany(
+                "update batch set open = open - ? where batch_id = ?",
+                [(number, batch_id) for batch_id, number in counts.items()],
             )
             self._db.execute(
-                "update batch set open = open - 1 where batch_id = ?", (fact.batch_id,)
+                f"delete from batch where open <= 0 and batch_id {LISTED}",
+                (json.dumps(list(counts)),),
             )
-            self._db.execute("delete from batch where batch_id = ? and open <= 0", (fact.batch_id,))
-        return fact
+        return facts
 
-    def _ids(self, sql: str, values: Sequence[str | int]) -> list[str]:
-        return [message_id for (message_id,) in self._rows(sql, values)]
-
-    def _rows(self, sql: str, values: Sequence[str | int]) -> Iterator[tuple[str]]:
-        yield from self._db.execute(sql, values)
+    def _ids(self, sql: str, *values: str | int) -> set[str]:
+        return {message_id for (message_id,) in self._db.execute(sql, values)}
 
 
-def _state_at_intake(entry: RenderedMessage) -> tuple[EventKind | Literal["ready"], str | None]:
-    """(state, reason). What SES could not be given is refused here, by name."""
-    if not entry.mail:
-        return "failed", entry.refusal or "rendered to nothing"
-    if not entry.mail.isascii():
-        return "failed", "the rendered mail is not ASCII"
-    return "ready", None
+@lru_cache
+def _picking(partitions: int) -> str:
+    """A question that stops at the first partitions that fill it, in one round trip."""
+    parts = (
+        f"select * from (select {CANDIDATE} from message where state = 'ready' and send_id = ?"
+        f" and partition = ? order by entry_no limit ?) part{number}"
+        for number in range(partitions)
+    )
+    return " union all ".join(parts) + " limit ?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from services.sender.ledger import Fact
@@ -46,15 +47,14 @@ def outcome_record(fact: Fact, now: datetime, what: str = "outcome") -> Record:
     )
 
 
-def tell(unit: Unit, fact: Fact | None, now: datetime, metrics: Metrics) -> None:
-    """Put the event of a state that was just reached into the outbox."""
-    if fact is None:
-        return
-    unit.emit(fact.partition, outcome_record(fact, now))
-    metrics.outcomes.labels(fact.state).inc()
+def tell(unit: Unit, facts: Iterable[Fact], now: datetime, metrics: Metrics) -> None:
+    """Put the events of states that were just reached into the outbox."""
+    for fact in facts:
+        unit.emit(fact.partition, outcome_record(fact, now))
+        metrics.outcomes.labels(fact.state).inc()
 
 
-def tell_resend(unit: Unit, fact: Fact | None, now: datetime) -> None:
-    """Say that a message is in doubt again because it is to be sent once more."""
-    if fact is not None:
+def tell_resend(unit: Unit, facts: Iterable[Fact], now: datetime) -> None:
+    """Say that messages are in doubt again because they are to be sent once more."""
+    for fact in facts:
         unit.emit(fact.partition, outcome_record(fact, now, "resend"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import apsw
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from shared.clock import from_ms
+from shared.errors import RetryLater
+from shared.store.database import Database
 
 OUTCOME = (
     "send_id", "occurrence", "supporter_id", "message_id", "partition", "variant", "edition",
@@ -20,10 +22,13 @@ OUTCOME = (
 
 
 class Questions:
-    """`/ask/outcome` for one supporter, `/ask/books` for one send."""
+    """`/ask/outcome` for one supporter, `/ask/books` for one send.
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._db, self._lock = connection, threading.Lock()
+    About the whole ledger: senders that share one give the same answers, which do not add up.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db, self._lock = database, threading.Lock()
 
     def routes(self) -> list[Route]:
         return [Route("/ask/outcome", self._outcome), Route("/ask/books", self._books)]
@@ -33,14 +38,11 @@ class Questions:
         send, supporter = request.query_params.get("send"), request.query_params.get("supporter")
         if not send or not supporter:
             return JSONResponse({"error": "wanted: ?send=NAME&supporter=ID"}, status_code=400)
-        with self._lock:
-            rows = list(
-                self._db.execute(
-                    f"select {', '.join(OUTCOME)} from message"
-                    " where send_id = ? and supporter_id = ? order by occurrence",
-                    (send, supporter),
-                )
-            )
+        rows = self._rows(
+            f"select {', '.join(OUTCOME)} from message"
+            " where send_id = ? and supporter_id = ? order by occurrence",
+            send, supporter,
+        )  # fmt: skip
         return JSONResponse(
             {"outcomes": [_readable(dict(zip(OUTCOME, r, strict=True))) for r in rows]}
         )
@@ -50,20 +52,24 @@ class Questions:
         send = request.query_params.get("send")
         if not send:
             return JSONResponse({"error": "wanted: ?send=NAME"}, status_code=400)
-        with self._lock:
-            rows = list(
-                self._db.execute(
-                    "select state, settled, count(*) from message where send_id = ?"
-                    " group by state, settled",
-                    (send,),
-                )
-            )
-            held = list(self._db.execute("select reason from send_hold where send_id = ?", (send,)))
+        rows = self._rows(
+            "select state, settled, count(*) from message where send_id = ?"
+            " group by state, settled",
+            send,
+        )
+        held = self._rows("select reason from send_hold where send_id = ?", send)
         states: dict[str, int] = {}
         for state, settled, number in rows:
             name = "in doubt" if state == "unconfirmed" and not settled else state
             states[name] = states.get(name, 0) + number
         return JSONResponse({"states": states, "held": held[0][0] if held else None})
+
+    def _rows(self, sql: str, *values: str) -> list[Any]:
+        try:
+            with self._lock:
+                return self._db.execute(sql, values).fetchall()
+        except RetryLater as error:
+            raise HTTPException(503, str(error)) from error
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:

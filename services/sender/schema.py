@@ -1,16 +1,21 @@
-"""The ledger's tables.
+"""The ledger's tables, step by step as they came.
 
-message: one row per message ever taken in, in one state. batch: the rendered mails that rows still
-need. channel: the newest SES event seen. Two unique indexes carry the promise: a message once, and
-one mail per inbox and send.
+message: one row per message ever taken in, in one state; entry_no rises in the order of intake.
+batch: the rendered mails that rows still need. channel: the newest SES event seen. intake_turn:
+gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may send together.
+Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-LEDGER_DDL: Final = (
-    """create table message(
+_COLUMNS: Final = (
+    "message_id, send_id, occurrence, partition, supporter_id, address_key, variant, edition,"
+    " topic, priority, deadline_ms, per_inbox, resend, sender, to_address, batch_id, entry, state,"
+    " settled, attempt, attempted_ms, settle_after_ms, reason, ses_message_id, updated_ms"
+)
+_MESSAGE: Final = """
         message_id text not null,
         send_id text not null, occurrence integer not null, partition integer not null,
         supporter_id text not null, address_key text not null,
@@ -20,18 +25,27 @@ LEDGER_DDL: Final = (
         batch_id text, entry integer not null,
         state text not null, settled integer not null default 1,
         attempt integer not null default 0, attempted_ms integer, settle_after_ms integer,
-        reason text, ses_message_id text, updated_ms integer not null
-    ) strict""",
-    "create unique index message_once on message(message_id)",
-    """create unique index message_inbox on message(send_id, occurrence, address_key)
-        where per_inbox = 1 and state <> 'capped'""",
-    """create index message_ready on message(send_id, partition) where state = 'ready'""",
-    """create index message_deadline on message(deadline_ms)
-        where state = 'ready' and deadline_ms is not null""",
-    "create index message_attempting on message(partition) where state = 'attempting'",
-    """create index message_doubt on message(settle_after_ms)
-        where state = 'unconfirmed' and settled = 0""",
-    "create index message_send on message(send_id, occurrence, state)",
+        reason text, ses_message_id text, updated_ms integer not null"""
+
+
+def _indexes(ready: str) -> tuple[str, ...]:
+    return (
+        "create unique index message_once on message(message_id)",
+        """create unique index message_inbox on message(send_id, occurrence, address_key)
+            where per_inbox = 1 and state <> 'capped'""",
+        f"create index message_ready on message({ready}) where state = 'ready'",
+        """create index message_deadline on message(deadline_ms)
+            where state = 'ready' and deadline_ms is not null""",
+        "create index message_attempting on message(partition) where state = 'attempting'",
+        """create index message_doubt on message(settle_after_ms)
+            where state = 'unconfirmed' and settled = 0""",
+        "create index message_send on message(send_id, occurrence, state)",
+    )
+
+
+LEDGER_DDL: Final = (
+    f"create table message({_MESSAGE}) strict",
+    *_indexes("send_id, partition"),
     """create table batch(
         batch_id text primary key, content blob not null, open integer not null
     ) strict, without rowid""",
@@ -39,6 +53,22 @@ LEDGER_DDL: Final = (
     """create table send_hold(
         send_id text primary key, reason text not null, at_ms integer not null
     ) strict, without rowid""",
+    # Rows have numbers of their own since PostgreSQL, which has no rowid, keeps ledgers too.
+    "alter table message rename to message_before",
+    f"create table message(entry_no integer primary key, {_MESSAGE}) strict",
+    f"insert into message({_COLUMNS}) select {_COLUMNS} from message_before",
+    "drop table message_before",
+    *_indexes("send_id, partition, entry_no"),
+    "create table intake_turn(turn_no integer primary key autoincrement) strict",
+    """create table pace(
+        account integer primary key, rate real not null, tokens real not null, at real not null,
+        slowed_at real not null
+    ) strict""",
 )
+
+FIRST_NUMBER: Final = 2**40
+"""Numbers given by us begin here; below are those of rows from before there were any."""
+
+ROWS_A_TURN: Final = 2**20
 
 PRIORITIES: Final = {"urgent": 0, "normal": 1, "low": 2}

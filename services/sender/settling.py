@@ -23,15 +23,14 @@ Decision = Literal["wait", "leave", "resend"]
 class InDoubt:
     """A message in doubt. `attempt` counts calls made so far."""
 
-    rowid: int
     message_id: str
     send_id: str
+    partition: int
     resend: bool
     attempt: int
     attempted_ms: int
     settle_after_ms: int
     deadline_ms: int | None
-    partition: int = 0
 
 
 def settle(  # noqa: PLR0911 - a table of cases reads best as one

@@ -6,12 +6,13 @@ and its books close although nothing is dispatched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 from services.sender.last_look import Orders, SettleOrder
-from services.sender.ledger import Ledger
+from services.sender.ledger import NUMBERS_LISTED, Ledger
 from services.sender.outcomes import tell, tell_resend
 from services.sender.settling import InDoubt, settle
 from shared.clock import to_ms
@@ -20,9 +21,10 @@ from shared.log.topics import EVENTS
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import SenderSettings
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Store, Unit
 
 EVERY_MS = 500
+COUNT_EVERY_MS = 2_000
 CHUNK = 500
 DOUBTS = 10_000
 
@@ -32,7 +34,7 @@ class Upkeep:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         settings: SenderSettings,
         orders: Callable[[], Orders],
         end_offsets: Callable[[str], dict[int, int]],
@@ -43,7 +45,7 @@ class Upkeep:
         self._orders = orders
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
-        self._next_ms = 0
+        self._next_ms = self._next_count_ms = 0
 
     def tick(self, now: datetime) -> None:
         """Everything due, at most twice a second."""
@@ -56,7 +58,9 @@ class Upkeep:
         self._expire(owned, now)
         self._cancel(owned, now)
         self._settle(owned, now)
-        self._count()
+        if to_ms(now) >= self._next_count_ms:
+            self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
+            self._count(owned)
 
     def margin_ms(self) -> int:
         """How long before a deadline the last call may begin."""
@@ -74,13 +78,16 @@ class Upkeep:
                 self._finish(ids, "cancelled", "the send was cancelled", now)
 
     def _finish(
-        self, ids: list[str], state: Literal["expired", "cancelled"], reason: str, now: datetime
+        self,
+        ids: Iterable[str],
+        state: Literal["expired", "cancelled"],
+        reason: str,
+        now: datetime,
     ) -> None:
         with self._store.unit() as unit:
-            ledger = Ledger(unit.connection)
-            for message_id in ids:
-                fact = ledger.finish(message_id, state, reason, to_ms(now), expected="ready")
-                tell(unit, fact, now, self._metrics)
+            ends = [(message_id, state, reason) for message_id in ids]
+            facts = Ledger(unit.connection).finish(ends, to_ms(now), expected="ready")
+            tell(unit, facts, now, self._metrics)
 
     def _settle(self, owned: list[int], now: datetime) -> None:
         ledger = Ledger(self._store.connection)
@@ -107,33 +114,35 @@ class Upkeep:
             if decision != "wait":
                 decided.append((doubt, decision, reason))
         if decided:
-            self._write(decided, now)
+            with self._store.unit() as unit:
+                self._write(unit, decided, now)
             self._fail_points.reach("sender.settle.after_commit")
 
-    def _write(self, decided: Sequence[tuple[InDoubt, str, str]], now: datetime) -> None:
-        with self._store.unit() as unit:
-            self._write_all(unit, decided, now)
-
-    def _write_all(
-        self, unit: SqliteUnit, decided: Sequence[tuple[InDoubt, str, str]], now: datetime
+    def _write(
+        self, unit: Unit, decided: Sequence[tuple[InDoubt, str, str]], now: datetime
     ) -> None:
+        unit.check(*(doubt.partition for doubt, _, _ in decided))
         ledger = Ledger(unit.connection)
-        for doubt, decision, reason in decided:
-            unit.check(doubt.partition)
-            if decision == "resend":
-                tell_resend(unit, ledger.resend(doubt.message_id, reason, to_ms(now)), now)
-            else:
-                fact = ledger.leave(doubt.message_id, reason, to_ms(now))
-                tell(unit, fact, now, self._metrics)
+        again, left = (
+            [
+                (doubt.message_id, reason)
+                for doubt, decision, reason in decided
+                if decision == wanted
+            ]
+            for wanted in ("resend", "leave")
+        )
+        tell_resend(unit, ledger.resend(again, to_ms(now)), now)
+        tell(unit, ledger.leave(left, to_ms(now)), now, self._metrics)
 
-    def _count(self) -> None:
+    def _count(self, owned: list[int]) -> None:
         # States are literals in these questions, so that the partial indexes serve.
         for condition, metric in (
             ("state = 'unconfirmed' and settled = 0", self._metrics.unconfirmed),
             ("state = 'ready'", self._metrics.ready),
         ):
             ((number,),) = self._store.connection.execute(
-                f"select count(*) from message where {condition}"
+                f"select count(*) from message where {condition} and partition {NUMBERS_LISTED}",
+                (json.dumps(owned),),
             )
             metric.set(number)
 
@@ -141,7 +150,7 @@ class Upkeep:
 class EventReading:
     """How far reading of `events` has come, as a time: all that was on the log then is read."""
 
-    def __init__(self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]) -> None:
+    def __init__(self, store: Store[Unit], end_offsets: Callable[[str], dict[int, int]]) -> None:
         self._store, self._end_offsets = store, end_offsets
         self._goal: dict[int, int] = {}
         self._goal_ms = 0

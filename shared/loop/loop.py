@@ -14,13 +14,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from shared.clock import Clock
-from shared.errors import BudgetPassed, Fenced, LoopStuck, RetryLater
+from shared.errors import BudgetPassed, Fenced, LoopStuck, RetryLater, StoreUnavailable
 from shared.log.port import Member, Polled
 from shared.log.record import Stored, TopicPartition
 from shared.loop.delivery import Decoded, decode_all
+from shared.loop.patience import Patience
 from shared.loop.work import Work
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
@@ -62,6 +64,7 @@ class Loop:
         self._rewind = rewind or self._rewind_in_log
         self._journal = Journal("loop")
         self._stopping = threading.Event()
+        self._patience = Patience(settings.retry_seconds, self._stopping, self._note_waiting)
         self._turned_at = time.monotonic()
         self._letters: deque[float] = deque()
         self._waiting: dict[int, tuple[float, float, float]] = {}
@@ -96,30 +99,30 @@ class Loop:
             while not self._stopping.is_set():
                 polled = self.turn()
             clean = True
+        except RetryLater:
+            if not self._stopping.is_set():
+                raise
         finally:
             self._stopping.set()
             try:
                 self._work.stop(polled.membership if polled is not None and clean else None)
-            except Fenced as error:
-                self._journal.warning("loop.fenced_at_stop", reason=str(error))
+            except (Fenced, RetryLater) as error:
+                self._journal.warning("loop.unfinished_at_stop", reason=str(error))
             self._member.close()
             self._journal.info("loop.stopped", group=self._group, clean=clean)
 
     def turn(self) -> Polled:
         """One turn: poll; take note of changed ownership; decode; handle and commit; the rest."""
-        self._before_turn()
+        self._patience.insist(self._before_turn)
         self._wake_waiting()
         began = time.monotonic()
         polled = self._member.poll(self._settings.poll_seconds, self._settings.max_records)
         began = self._spent("poll", began)
         self._ownership(polled)
-        if polled.records or polled.passed:
-            self._apply(polled)
-            began = self._spent("handle", began)
-        try:
-            self._work.turn(polled.membership)
-        except Fenced as error:
-            self._fenced(error)
+        handled = not (polled.records or polled.passed) or self._apply(polled)
+        began = self._spent("handle", began)
+        if handled:
+            self._do_the_rest(polled)
         self._spent("tick", began)
         self._turned_at = time.monotonic()
         self._joined = True
@@ -139,7 +142,7 @@ class Loop:
             self._work.released(polled.revoking, polled.membership)
         if polled.assigned:
             self._metrics.rebalances.labels("assigned").inc()
-            self._work.assigned(polled.assigned)
+            self._patience.insist(partial(self._work.assigned, polled.assigned))
         if polled.lost or polled.revoking or polled.assigned:
             self._waiting = {
                 number: entry for number, entry in self._waiting.items()
@@ -153,17 +156,34 @@ class Loop:
                 revoking=sorted(polled.revoking), lost=sorted(polled.lost), owned=len(owned),
             )  # fmt: skip
 
-    def _apply(self, polled: Polled) -> None:
-        """The whole batch in one commit; on trouble, number by number, so that one may wait."""
+    def _apply(self, polled: Polled) -> bool:
+        """The whole batch in one commit; on trouble, number by number, so that one may wait.
+
+        False when the store is away. Whether it has committed the batch is then for it to say.
+        """
         numbers = {place.partition for place in (*polled.records, *polled.passed)}
         try:
             for number in numbers - self._apply_numbers(polled, numbers):
                 self._waiting.pop(number, None)
+        except StoreUnavailable as error:
+            self._patience.wait(error)
+            self._rewind_all(numbers)
+            return False
         except RetryLater:
             for number in sorted(numbers):
                 self._apply_number(polled, number)
         except Fenced as error:
             self._fenced(error)
+        return True
+
+    def _do_the_rest(self, polled: Polled) -> None:
+        try:
+            self._work.turn(polled.membership)
+            self._patience.over()
+        except Fenced as error:
+            self._fenced(error)
+        except RetryLater as error:
+            self._patience.wait(error)
 
     def _apply_number(self, polled: Polled, number: int) -> None:
         try:
@@ -229,13 +249,13 @@ class Loop:
         self._journal.warning("loop.retry_later", partition=number, reason=str(error))
         self._waiting[number] = (since, min(pause * 2, LONGEST_BACK_OFF), now + pause)
         self._member.pause(frozenset({number}))
-        self._rewind(number)
+        self._rewind_all({number})
 
     def _block(self, number: int, seconds: float) -> None:
         now = time.monotonic()
         self._waiting[number] = (now, seconds, now + seconds)
         self._member.pause(frozenset({number}))
-        self._rewind(number)
+        self._rewind_all({number})
 
     def _wake_waiting(self) -> None:
         now = time.monotonic()
@@ -247,8 +267,17 @@ class Loop:
         """Somebody else owns a number: drop all uncommitted work, read everything anew."""
         self._metrics.loop_retries.labels("fenced").inc()
         self._journal.warning("loop.fenced", group=self._group, reason=str(error))
-        for number in self._member.owned():
-            self._rewind(number)
+        self._rewind_all(self._member.owned())
+
+    def _rewind_all(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._patience.insist(partial(self._rewind, number))
+
+    def _note_waiting(self, error: RetryLater) -> None:
+        """The loop turns, though nothing can be done."""
+        self._metrics.loop_retries.labels("unavailable").inc()
+        self._journal.warning("loop.unavailable", group=self._group, reason=str(error))
+        self._turned_at = time.monotonic()
 
     def _rewind_in_log(self, partition: int) -> None:
         self._member.rewind([TopicPartition(topic, partition) for topic in self._topics])

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.errors import DoorstepError, Fenced, NeverRetry
+from shared.errors import DoorstepError, Fenced, NeverRetry, RetryLater
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, Stored, TopicPartition
 from shared.loop.delivery import Delivery, dead_letter
@@ -193,7 +193,7 @@ class StatefulWork(Generic[UnitT]):
         """Let the handler finish, publish what is left (unless lost), then let go."""
         self._handler.released(partitions)
         if membership is not None:
-            with suppress(Fenced):  # lost meanwhile: the next owner publishes
+            with suppress(Fenced, RetryLater):  # lost, or out of reach: the next owner publishes
                 self._relay.publish(membership)
         for partition in sorted(partitions):
             self._relay.let_go(partition)
@@ -210,6 +210,7 @@ class StatefulWork(Generic[UnitT]):
         now = self._clock.now()
         dead: list[tuple[Stored, Exception]] = list(refused)
         with self._store.unit() as unit:
+            unit.check(*(place.partition for place in through))
             self._handle(unit, deliveries, dead)
             for stored, error in dead:
                 unit.emit(stored.partition, dead_letter(stored, error, self._group, now))

@@ -122,7 +122,7 @@ class ActedOn(Node):
 class Sample(Node):
     """A random share by hash: stable for a supporter and a seed.
 
-    In the sample when the first 8 bytes (big-endian) of blake2b(seed NUL supporter_id) divided by
+    In the sample when the first 8 bytes (big-endian) of sha256(seed NUL supporter_id) divided by
     2**64 are below percent / 100. `bucket` in services/segmenter computes it once per supporter.
     """
 

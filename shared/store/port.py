@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from shared.log.record import Record, TopicPartition
+from shared.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,18 @@ class OutboxRow:
 
 class Unit(Protocol):
     """One open store transaction. Handlers write their state beside it; none reaches the log."""
+
+    @property
+    def connection(self) -> Database:
+        """What handlers write their own state through."""
+        ...
+
+    def check(self, *partitions: int) -> None:
+        """Raises Fenced when one of the numbers is not owned by this instance (any more).
+
+        From here to the end of the unit nobody else can take them.
+        """
+        ...
 
     def emit(self, partition: int, record: Record) -> None:
         """Put a record into the outbox of an owned partition number."""
@@ -45,7 +58,24 @@ UnitOut_co = TypeVar("UnitOut_co", bound=Unit, covariant=True)
 
 
 class Store(Protocol[UnitOut_co]):
-    """The store of one instance of a stateful service."""
+    """The store of one instance of a stateful service. Used by one thread; see `sibling`.
+
+    Raises StoreUnavailable wherever the store cannot be reached; also out of a unit's end, and then
+    nobody knows whether it was committed.
+    """
+
+    @property
+    def connection(self) -> Database:
+        """For questions of this thread outside of units."""
+        ...
+
+    def sibling(self) -> Self:
+        """The same store for another thread of this process. Units of siblings take turns."""
+        ...
+
+    def reader(self) -> Database:
+        """A connection for questions of another thread; it cannot write."""
+        ...
 
     @property
     def store_id(self) -> str:
@@ -58,6 +88,10 @@ class Store(Protocol[UnitOut_co]):
 
     def drop(self, partition: int) -> None:
         """Own it no more."""
+        ...
+
+    def owned(self) -> frozenset[int]:
+        """The numbers taken and not dropped."""
         ...
 
     def positions(self, partition: int) -> dict[TopicPartition, int]:
@@ -79,3 +113,5 @@ class Store(Protocol[UnitOut_co]):
     def last_seq(self, partition: int) -> int:
         """The seq of the newest outbox row ever written for the number; 0 before the first."""
         ...
+
+    def close(self) -> None: ...

@@ -18,26 +18,11 @@ from typing import Literal
 import apsw
 
 from shared.errors import Fenced, Misconfigured
-from shared.log.embedded.schema import pack_headers, unpack_headers
 from shared.log.record import Record, TopicPartition
 from shared.sqlite import open_database, savepoint, transaction
+from shared.store import sql
 from shared.store.port import OutboxRow
-
-COMMON = (
-    "create table store(store_id text not null) strict",
-    """create table input_position(
-        topic text not null, partition integer not null, next_offset integer not null,
-        primary key (topic, partition)
-    ) strict, without rowid""",
-    """create table ownership(
-        partition integer primary key, epoch integer not null, last_seq integer not null default 0
-    ) strict""",
-    """create table outbox(
-        partition integer not null, seq integer not null, topic text not null,
-        out_partition integer not null, key blob, value blob, headers blob not null,
-        timestamp_ms integer not null, primary key (partition, seq)
-    ) strict""",
-)
+from shared.store.schema import COMMON_DDL
 
 
 class SqliteUnit:
@@ -56,48 +41,29 @@ class SqliteUnit:
         )
         self.connection.execute(
             "insert into outbox values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                partition, seq, record.topic, record.partition, record.key, record.value,
-                pack_headers(record.headers), record.timestamp_ms,
-            ),
-        )  # fmt: skip
+            sql.outbox_row(partition, seq, record),
+        )
 
     def advance(self, place: TopicPartition, old: int | None, new: int) -> None:
         self.check(place.partition)
-        if old is None:
-            self.connection.execute(
-                "insert into input_position values (?, ?, ?) on conflict do nothing",
-                (place.topic, place.partition, new),
-            )
-        else:
-            self.connection.execute(
-                "update input_position set next_offset = ?"
-                " where topic = ? and partition = ? and next_offset = ?",
-                (new, place.topic, place.partition, old),
-            )
-        if not self.connection.changes():
-            raise Fenced(f"the position of {place.topic}[{place.partition}] has moved meanwhile")
+        sql.advance(self.connection, place, old, new)
 
     def trim(self, partition: int, through_seq: int) -> None:
-        self.connection.execute(
-            "delete from outbox where partition = ? and seq <= ?", (partition, through_seq)
-        )
+        sql.trim(self.connection, partition, through_seq)
 
     def part(self) -> AbstractContextManager[None]:
         return savepoint(self.connection)
 
-    def check(self, partition: int) -> None:
-        """Raises Fenced when the number is not owned by this instance (any more)."""
-        if partition in self._checked:
-            return
-        mine = self._epochs.get(partition)
-        for (epoch,) in self.connection.execute(
-            "select epoch from ownership where partition = ?", (partition,)
-        ):
-            if epoch == mine:
-                self._checked.add(partition)
-                return
-        raise Fenced(f"partition {partition} belongs to another instance")
+    def check(self, *partitions: int) -> None:
+        """See the port: nobody else can write before the unit ends."""
+        for partition in set(partitions) - self._checked:
+            mine = self._epochs.get(partition)
+            found = self.connection.execute(
+                "select epoch from ownership where partition = ?", (partition,)
+            ).fetchall()
+            if found != [(mine,)]:
+                raise Fenced(f"partition {partition} belongs to another instance")
+            self._checked.add(partition)
 
 
 class SqliteStore:
@@ -128,33 +94,29 @@ class SqliteStore:
         twin._lock_file = -1
         return twin
 
+    def reader(self) -> apsw.Connection:
+        """A connection for questions, of another thread; it cannot write."""
+        connection = open_database(self._path, synchronous=self._synchronous, cache_mb=8)
+        connection.pragma("query_only", True)
+        return connection
+
     @property
     def store_id(self) -> str:
         return str(self._store_id)
 
     def take(self, partition: int) -> None:
         with transaction(self.connection):
-            ((epoch,),) = self.connection.execute(
-                "insert into ownership(partition, epoch) values (?, 1)"
-                " on conflict do update set epoch = epoch + 1 returning epoch",
-                (partition,),
-            )
+            epoch = sql.raised_epoch(self.connection, partition)
         self._epochs[partition] = epoch
 
     def drop(self, partition: int) -> None:
         self._epochs.pop(partition, None)
 
     def owned(self) -> frozenset[int]:
-        """The numbers taken and not dropped."""
         return frozenset(self._epochs)
 
     def positions(self, partition: int) -> dict[TopicPartition, int]:
-        return {
-            TopicPartition(topic, partition): next_offset
-            for topic, next_offset in self.connection.execute(
-                "select topic, next_offset from input_position where partition = ?", (partition,)
-            )
-        }
+        return sql.positions(self.connection, partition)
 
     @contextmanager
     def unit(self) -> Iterator[SqliteUnit]:
@@ -162,33 +124,19 @@ class SqliteStore:
             yield SqliteUnit(self.connection, self._epochs)
 
     def pending(self, partition: int, after_seq: int, limit: int) -> list[OutboxRow]:
-        return [
-            OutboxRow(
-                partition,
-                seq,
-                Record(topic, out, key, value, unpack_headers(headers), timestamp_ms),
-            )
-            for seq, topic, out, key, value, headers, timestamp_ms in self.connection.execute(
-                "select seq, topic, out_partition, key, value, headers, timestamp_ms from outbox"
-                " where partition = ? and seq > ? order by seq limit ?",
-                (partition, after_seq, limit),
-            )
-        ]
+        return sql.pending(self.connection, partition, after_seq, limit)
 
     def last_seqs(self) -> dict[int, int]:
-        return dict(self.connection.execute("select partition, last_seq from ownership"))
+        return sql.last_seqs(self.connection)
 
     def last_seq(self, partition: int) -> int:
-        for (seq,) in self.connection.execute(
-            "select last_seq from ownership where partition = ?", (partition,)
-        ):
-            return int(seq)
-        return 0
+        return self.last_seqs().get(partition, 0)
 
     def close(self) -> None:
         self.connection.close()
         if self._lock_file >= 0:
             os.close(self._lock_file)
+            self._lock_file = -1
 
 
 def _lock(path: Path) -> int:
@@ -206,7 +154,7 @@ def _lock(path: Path) -> int:
 
 
 def _migrate(connection: apsw.Connection, path: Path, ddl: Sequence[str]) -> None:
-    steps = (*COMMON, "", *ddl)
+    steps = (*COMMON_DDL, "", *ddl)
     with transaction(connection):
         done = int(connection.pragma("user_version"))
         if done > len(steps):

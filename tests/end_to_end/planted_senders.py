@@ -20,7 +20,7 @@ from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from shared.clock import to_ms
 from shared.loop.process import run_service
-from shared.store.sqlite import SqliteUnit
+from shared.store.port import Unit
 
 BOTO3_DEFAULT_ATTEMPTS = 5
 
@@ -29,11 +29,11 @@ class OutcomeFirst(Dispatcher):
     """Books everybody as accepted before the call, as one does who sees the call as certain."""
 
     def _choose(
-        self, unit: SqliteUnit, ledger: Ledger, tables: SenderTables, granted: int, now: datetime
+        self, unit: Unit, ledger: Ledger, tables: SenderTables, granted: int, now: datetime
     ) -> list[tuple[Candidate, OutgoingMail]]:
         started = super()._choose(unit, ledger, tables, granted, now)
-        for candidate, _ in started:
-            tell(unit, ledger.accept(candidate.message_id, None, to_ms(now)), now, self._metrics)
+        booked = [(candidate.message_id, None) for candidate, _ in started]
+        tell(unit, ledger.accept(booked, to_ms(now)), now, self._metrics)
         return started
 
 

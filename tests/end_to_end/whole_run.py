@@ -44,6 +44,7 @@ from shared.wire.programme import SendOrder
 from shared.wire.supporters import Consent, SupporterChanged
 from tests.end_to_end.kill_run import FAULTS, SHARE, WINDOW, Policy, pass_time
 from tests.integration.sender.audience import Person, people
+from tests.integration.sender.ledgers import LedgerFile, has_read_events
 from tests.integration.sender.processes import ServiceProcess, free_port, until
 from tests.integration.sender.station import PARTITIONS, Station
 
@@ -194,7 +195,11 @@ class Pipeline(Station):
             pass_time(2.0)
         until(lambda: not self._unfinished(), "the pulses to be finished")
         self.wait_until_heard(*self._launched)
-        until(lambda: self.has_read(self.frozen), "the segmenter to read all events")
+        people = LedgerFile(self.frozen)
+        until(
+            lambda: has_read_events(people, self.log.end_offsets(EVENTS)),
+            "the segmenter to read all events",
+        )
         for name in ("segmenter", "renderer", "sender", "tracker"):
             assert self._running[name].stop() == 0, self._running[name].said()[-3000:]
 

@@ -10,33 +10,42 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-import apsw
+from typing import Any, Final, NamedTuple
 
 from services.segmenter.people import samples
+from services.segmenter.people.ownership import Owned
 from services.segmenter.people.rules_sql import Asked, Condition, compile_rule
 from services.segmenter.people.withdrawals import EVERYTHING
 from shared.programme.rules import Rule
+from shared.store.database import Database
 from shared.wire.supporters import AttributeValue
 
 PIXEL_CONSENT: Final = "pixel_consent"
 """The attribute that says somebody consented to the tracking pixel."""
 
 _SUPPRESSED: Final = """exists (select 1 from suppression x
-    where x.subject in (s.supporter_id, s.address_key) and x.scope in ({marks}))"""
+    where x.subject = s.{subject} and x.scope in ({marks}))"""
 _COUNT: Final = """
     select case when s.standing <> 'mailable' then s.standing
             when {suppressed} then 'suppressed' else 'mailable' end,
         count(*),
         sum(case when s.place_status in ('known', 'given') then 0 else 1 end)
-    from supporter s where {condition} group by 1"""
+    from supporter s where {owned} and {condition} group by 1"""
 _MEMBERS: Final = """
     select s.supporter_id, s.address_key, p.email, p.first_name, p.last_name, p.language,
         p.postcode, s.latitude, s.longitude, p.attributes, p.areas
     from supporter s join profile p on p.supporter_id = s.supporter_id
-    where {who} and s.standing = 'mailable' and not {suppressed}
+    where {who} and s.standing = 'mailable' and {free}
     order by s.supporter_id"""
+_AUDIENCE: Final = """
+    select s.supporter_id, s.address_key, p.areas
+    from supporter s join profile p on p.supporter_id = s.supporter_id
+    where s.partition = ? and s.supporter_id > ? and {condition}
+    and s.standing = 'mailable' and {free}
+    order by s.supporter_id limit ?"""
+PAGE: Final = 50_000
+"""People of an audience at a time: some 25 MB."""
+
 _GIVEN: Final = "s.supporter_id in (select value from json_each(?))"
 _HOLDING: Final = f"select s.supporter_id from supporter s where {_GIVEN} and {{condition}}"
 _DONE: Final = """
@@ -67,6 +76,14 @@ class Member:
         return self.attributes.get(PIXEL_CONSENT) is True
 
 
+class Chosen(NamedTuple):
+    """A supporter of an audience: what is fixed when it is frozen. `areas`: kind to code."""
+
+    supporter_id: str
+    address_key: str
+    areas: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """`matching` = `mailable` + the sum of `left_out` (each person under their first reason).
@@ -82,24 +99,29 @@ class Counted:
 
 
 def count(
-    connection: apsw.Connection,
+    connection: Database,
     rule: Rule,
     as_of: datetime,
+    owned: Owned,
     *,
     topic: str | None = None,
     send_id: str | None = None,
 ) -> Counted:
-    """How many match, how many of them may be mailed, and why the others may not.
+    """How many of the owned match, how many of them may be mailed, and why the others may not.
 
     `topic` and `send_id` add the suppressions of those scopes. Raises RuleUnusable.
     """
     condition = _compiled(connection, rule, as_of, "everyone")
-    suppressed = _suppressed(topic, send_id)
+    person, inbox = _suppressed(topic, send_id)
     by_reason = {}
     unplaced = 0
     for reason, number, without_place in connection.execute(
-        _COUNT.format(condition=condition.sql, suppressed=suppressed.sql),
-        (*suppressed.parameters, *condition.parameters),
+        _COUNT.format(
+            owned=owned.sql("s.partition"),
+            condition=condition.sql,
+            suppressed=f"({person.sql} or {inbox.sql})",
+        ),
+        (*person.parameters, *inbox.parameters, *condition.parameters),
     ):
         by_reason[reason] = number
         if reason == "mailable":
@@ -108,26 +130,40 @@ def count(
     return Counted(mailable + sum(by_reason.values()), mailable, by_reason, unplaced)
 
 
-def members(
-    connection: apsw.Connection,
+def audience(
+    connection: Database,
     rule: Rule,
     as_of: datetime,
     partition: int,
     *,
     topic: str | None = None,
     send_id: str | None = None,
-) -> Iterator[Member]:
-    """The mailable members of one partition, by supporter_id. One cursor: use it up or close it.
+    page: int = PAGE,
+) -> Iterator[list[Chosen]]:
+    """The mailable members of one partition, by supporter_id, in pages of bounded size.
 
+    Each page is a question of its own: ask inside a unit, where nobody else writes the partition.
     Raises RuleUnusable.
     """
     condition = _compiled(connection, rule, as_of, "partition")
-    who = Condition(f"s.partition = ? and {condition.sql}", (partition, *condition.parameters))
-    return _members(connection, who, topic, send_id)
+    free = _free(topic, send_id)
+    sql = _AUDIENCE.format(condition=condition.sql, free=free.sql)
+    after = ""
+    while True:
+        values = (partition, after, *condition.parameters, *free.parameters, page)
+        found = [
+            Chosen(supporter_id, address_key, _codes(areas))
+            for supporter_id, address_key, areas in connection.execute(sql, values)
+        ]
+        if found:
+            yield found
+        if len(found) < page:
+            return
+        after = found[-1].supporter_id
 
 
 def members_by_id(
-    connection: apsw.Connection,
+    connection: Database,
     supporter_ids: Iterable[str],
     *,
     topic: str | None = None,
@@ -139,7 +175,7 @@ def members_by_id(
 
 
 def holding(
-    connection: apsw.Connection, rule: Rule, as_of: datetime, supporter_ids: Iterable[str]
+    connection: Database, rule: Rule, as_of: datetime, supporter_ids: Iterable[str]
 ) -> set[str]:
     """Those of the given for whom the rule holds, mailable or not. Raises RuleUnusable."""
     condition = _compiled(connection, rule, as_of, "given")
@@ -153,7 +189,7 @@ def holding(
 
 
 def done_any(
-    connection: apsw.Connection, supporter_ids: Iterable[str], actions: Iterable[str]
+    connection: Database, supporter_ids: Iterable[str], actions: Iterable[str]
 ) -> set[str]:
     """Those of the given who ever did one of the actions (what `unless_done` asks)."""
     asked = (json.dumps(list(supporter_ids)), json.dumps(list(actions)))
@@ -170,22 +206,36 @@ def scopes(topic: str | None, send_id: str | None) -> list[str]:
     return found
 
 
-def _compiled(connection: apsw.Connection, rule: Rule, as_of: datetime, asked: Asked) -> Condition:
+def _compiled(connection: Database, rule: Rule, as_of: datetime, asked: Asked) -> Condition:
     samples.teach(connection)
     return compile_rule(rule, as_of, asked)
 
 
-def _suppressed(topic: str | None, send_id: str | None) -> Condition:
+def _suppressed(topic: str | None, send_id: str | None) -> tuple[Condition, Condition]:
+    """That the person, and that their inbox, is suppressed."""
     wanted = scopes(topic, send_id)
-    return Condition(_SUPPRESSED.format(marks=", ".join("?" * len(wanted))), tuple(wanted))
+    marks = ", ".join("?" * len(wanted))
+    person, inbox = (
+        Condition(_SUPPRESSED.format(subject=subject, marks=marks), tuple(wanted))
+        for subject in ("supporter_id", "address_key")
+    )
+    return person, inbox
+
+
+def _free(topic: str | None, send_id: str | None) -> Condition:
+    """That neither is; two conditions, because PostgreSQL makes a join of each."""
+    person, inbox = _suppressed(topic, send_id)
+    return Condition(
+        f"not {person.sql} and not {inbox.sql}", (*person.parameters, *inbox.parameters)
+    )
 
 
 def _members(
-    connection: apsw.Connection, who: Condition, topic: str | None, send_id: str | None
+    connection: Database, who: Condition, topic: str | None, send_id: str | None
 ) -> Iterator[Member]:
-    suppressed = _suppressed(topic, send_id)
-    sql = _MEMBERS.format(who=who.sql, suppressed=suppressed.sql)
-    for row in connection.execute(sql, (*who.parameters, *suppressed.parameters)):
+    free = _free(topic, send_id)
+    sql = _MEMBERS.format(who=who.sql, free=free.sql)
+    for row in connection.execute(sql, (*who.parameters, *free.parameters)):
         yield _member(row)
 
 
@@ -194,8 +244,11 @@ def _member(row: tuple[Any, ...]) -> Member:
         supporter_id, address_key, email, first_name, last_name, language, postcode,
         latitude, longitude, attributes, areas,
     ) = row  # fmt: skip
-    by_kind = {kind: entry[0] for kind, entry in json.loads(areas).items()}
     return Member(
         supporter_id, address_key, email, first_name, last_name, language, postcode,
-        latitude, longitude, json.loads(attributes), by_kind,
+        latitude, longitude, json.loads(attributes), _codes(areas),
     )  # fmt: skip
+
+
+def _codes(areas: str) -> dict[str, str]:
+    return {kind: entry[0] for kind, entry in json.loads(areas).items()}

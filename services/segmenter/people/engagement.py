@@ -7,15 +7,16 @@ nothing, and the order does not matter. Opens and clicks of machines are left ou
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-import apsw
-
+from services.segmenter.people.upserts import Upsert
 from shared.clock import to_ms
 from shared.errors import NeverRetry
+from shared.store.database import Database
 from shared.wire.events import FINAL_KINDS, AgentClass, Event, EventKind
 
 MACHINES: Final[frozenset[AgentClass]] = frozenset({"prefetch", "scanner"})
@@ -67,25 +68,42 @@ def _earliest(column: str) -> str:
     )
 
 
-_WRITE_DELIVERY: Final = f"""
-    insert into delivery(send_id, supporter_id, occurrence, variant, edition, state,
-        {", ".join(_TIMES)})
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (send_id, supporter_id, occurrence) do update set
-        variant = coalesce(delivery.variant, excluded.variant),
+_DELIVERY: Final = Upsert(
+    "delivery",
+    {
+        "send_id": "text",
+        "supporter_id": "text",
+        "occurrence": "bigint",
+        "variant": "text",
+        "edition": "text",
+        "state": "text",
+        **dict.fromkeys(_TIMES, "bigint"),
+    },
+    ("send_id", "supporter_id", "occurrence"),
+    f"""variant = coalesce(delivery.variant, excluded.variant),
         edition = coalesce(delivery.edition, excluded.edition),
         state = case
             when excluded.state is null then delivery.state
             when delivery.state is null or delivery.state = 'unconfirmed'
                 or excluded.state = 'accepted' then excluded.state
             else delivery.state end,
-        {", ".join(_earliest(column) for column in _TIMES)}"""
-_WRITE_ACTION: Final = """
-    insert into action(event_id, supporter_id, action, at, send_id) values (?, ?, ?, ?, ?)
-    on conflict (event_id) do nothing"""
-
+        {", ".join(_earliest(column) for column in _TIMES)}""",
+)
+_ACTION: Final = Upsert(
+    "action",
+    {
+        "event_id": "text",
+        "supporter_id": "text",
+        "action": "text",
+        "at": "bigint",
+        "send_id": "text",
+    },
+    ("event_id",),
+)
 _SENT_AT: Final = """
-    select accepted_at from delivery where send_id = ? and supporter_id = ? and occurrence = ?"""
+    select send_id, supporter_id, occurrence, accepted_at from delivery
+    where send_id in (select value from json_each(?))
+    and supporter_id in (select value from json_each(?)) and accepted_at is not null"""
 
 
 class Message(NamedTuple):
@@ -135,25 +153,31 @@ def gather(events: Iterable[tuple[str, Event]]) -> Gathered:
     return gathered
 
 
-def write(connection: apsw.Connection, gathered: Gathered) -> None:
+def write(connection: Database, gathered: Gathered) -> None:
     """Write deliveries and actions; profiles are another room's."""
-    if gathered.rows:
-        connection.executemany(
-            _WRITE_DELIVERY,
-            (
-                (*message, row.variant, row.edition, row.state, *map(row.times.get, _TIMES))
-                for message, row in sorted(gathered.rows.items(), key=lambda item: item[0])
-            ),
+    _DELIVERY.write(
+        connection,
+        (
+            (*message, row.variant, row.edition, row.state, *map(row.times.get, _TIMES))
+            for message, row in gathered.rows.items()
+        ),
+    )
+    _ACTION.write(connection, gathered.actions)
+
+
+def sent_at(connection: Database, messages: Iterable[Message]) -> dict[Message, int]:
+    """When SES took each of the messages, as far as is written."""
+    wanted = list(messages)
+    if not wanted:
+        return {}
+    sends = json.dumps(sorted({message.send_id for message in wanted}))
+    people = json.dumps(sorted({message.supporter_id for message in wanted}))
+    return {
+        Message(send_id, supporter_id, occurrence): accepted_at
+        for send_id, supporter_id, occurrence, accepted_at in connection.execute(
+            _SENT_AT, (sends, people)
         )
-    if gathered.actions:
-        connection.executemany(_WRITE_ACTION, sorted(gathered.actions))
-
-
-def sent_at(connection: apsw.Connection, message: Message) -> int | None:
-    """When SES took the message, as far as is written."""
-    for (accepted_at,) in connection.execute(_SENT_AT, message):
-        return None if accepted_at is None else int(accepted_at)
-    return None
+    }
 
 
 def _take(gathered: Gathered, event_id: str, event: Event) -> None:

@@ -7,16 +7,16 @@ anything else than the segment does. Nothing is written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
 
-import apsw
-
 from services.segmenter.people import samples
+from services.segmenter.people.attribute_values import shaped
 from services.segmenter.people.audience import holding
-from services.segmenter.people.rules_sql import DAY_MS, Parameter
+from services.segmenter.people.rules_sql import NUL, Parameter, since_ms
 from shared.clock import from_ms, to_ms
 from shared.programme.printing import print_rule
 from shared.programme.rules import (
@@ -35,6 +35,7 @@ from shared.programme.rules import (
     Sample,
     Speaks,
 )
+from shared.store.database import Database
 
 _COMBINATIONS: Final = {"all": "all of these", "any": "any of these", "none": "none of these"}
 _LONGEST_TEXT: Final = 200
@@ -59,9 +60,7 @@ class Explained:
         }
 
 
-def explain(
-    connection: apsw.Connection, rule: Rule, supporter_id: str, as_of: datetime
-) -> Explained:
+def explain(connection: Database, rule: Rule, supporter_id: str, as_of: datetime) -> Explained:
     """The tree for a supporter; someone unknown is in no area, carries no tag, did nothing.
 
     Raises RuleUnusable.
@@ -95,7 +94,7 @@ def _text(rule: Rule) -> str:
 class _Facts:
     """What the store holds that a leaf looks at, in words."""
 
-    def __init__(self, connection: apsw.Connection, supporter_id: str, as_of: datetime) -> None:
+    def __init__(self, connection: Database, supporter_id: str, as_of: datetime) -> None:
         self._connection, self._supporter_id = connection, supporter_id
         self._as_of = as_of
 
@@ -138,15 +137,13 @@ class _Facts:
         return f"{rule.kind} is {code}, {'given by' if given else 'from the'} {provenance}"
 
     def _attribute(self, rule: Attribute) -> str:
-        rows = self._ask(
-            "select shape, value from supporter_attribute where {me} and name = ?", rule.name
-        )
-        if not rows:
+        rows = self._ask("select attributes from profile where {me}")
+        value = json.loads(rows[0][0]).get(rule.name) if rows else None
+        if value is None:
             return f"has no attribute {rule.name}"
-        shape, value = rows[0]
-        if shape == "yes_no":
+        if isinstance(value, bool):
             return f"{rule.name} is {'yes' if value else 'no'}"
-        return f"{rule.name} is the {shape} {value}"
+        return f"{rule.name} is the {shaped(value).shape} {value}"
 
     def _actions(self, rule: Did | ActedOn) -> str:
         conditions: list[str] = []
@@ -159,7 +156,7 @@ class _Facts:
         elif rule.within_days is not None:
             until = to_ms(self._as_of)
             conditions.append(" and at > ? and at <= ?")
-            values += [until - rule.within_days * DAY_MS, until]
+            values += [since_ms(until, rule.within_days), until]
         rows = self._ask(
             f"select count(*), max(at) from action where {{me}}{''.join(conditions)}", *values
         )
@@ -184,8 +181,9 @@ class _Facts:
 
     def _ask(self, sql: str, *values: Parameter) -> list[tuple[Any, ...]]:
         """`{me}` in the SQL stands for the supporter at hand."""
+        askable = (v.replace(NUL, "\ufffd") if isinstance(v, str) else v for v in values)
         return self._connection.execute(
-            sql.format(me="supporter_id = ?"), (self._supporter_id, *values)
+            sql.format(me="supporter_id = ?"), (self._supporter_id, *askable)
         ).fetchall()
 
 

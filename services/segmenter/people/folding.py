@@ -6,13 +6,12 @@ and says on `suppressions` what follows. In the caller's transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-import apsw
-
-from services.segmenter.people.engagement import Told, sent_at
+from services.segmenter.people.engagement import Message, Told, sent_at
 from services.segmenter.people.places.areas import Place
 from services.segmenter.people.portrait import paint
 from services.segmenter.people.profile_store import (
@@ -30,16 +29,18 @@ from services.segmenter.people.profiles import (
     fold_unsubscribe,
 )
 from services.segmenter.people.statements import Statement
-from services.segmenter.people.suppressions import reason_of
+from services.segmenter.people.suppressions import reasons_of
 from services.segmenter.people.withdrawals import freeing_record, saying, suppression_record
-from shared.store.sqlite import SqliteUnit
+from shared.store.database import Database
+from shared.store.port import Unit
 
 _HARDER: Final = frozenset({"complained", "erased", "hard_bounce"})
 """Reasons that an unsubscribe does not replace, and that no return lifts."""
 
-_OTHERS_GONE: Final = """
-    select 1 from supporter where address_key = ? and standing in ('unsubscribed', 'complained')
-    limit 1"""
+_LEFT: Final = """
+    select distinct address_key from supporter
+    where address_key in (select value from json_each(?))
+    and standing in ('unsubscribed', 'complained')"""
 
 
 class Places(Protocol):
@@ -58,7 +59,7 @@ class Folding:
 
     def apply(
         self,
-        unit: SqliteUnit,
+        unit: Unit,
         statements: Mapping[str, Sequence[Statement]],
         told: Iterable[Told],
         partition_by_supporter: Mapping[str, int],
@@ -76,13 +77,14 @@ class Folding:
             )
             for supporter_id in about
         }
+        bounced = [f.message for f in facts if f.kind == "bounced" and f.message is not None]
+        sent = sent_at(unit.connection, bounced)
         for fact in facts:
             profile = profiles[fact.supporter_id]
-            profiles[fact.supporter_id] = _with_fact(unit.connection, profile, fact)
+            profiles[fact.supporter_id] = _with_fact(profile, fact, sent)
         changes = self.changes(kept, profiles, partition_by_supporter)
         write_changed(unit.connection, changes)
-        for change in changes:
-            self._say(unit, change, now)
+        self._say(unit, [change for change in changes if change.saying.says()], now)
         return changes
 
     def changes(
@@ -113,14 +115,21 @@ class Folding:
         asked = sorted({postcode for postcode in postcodes if postcode is not None})
         return dict(zip(asked, self._places.resolve_many(asked), strict=True)) if asked else {}
 
-    def _say(self, unit: SqliteUnit, change: Changed, now: datetime) -> None:
-        for suppression in change.saying.suppressions:
-            known = reason_of(unit.connection, suppression.subject)
-            if suppression.reason != "unsubscribed" or known not in _HARDER:
-                unit.emit(change.partition, suppression_record(suppression, self._partitions))
-        for subject in change.saying.freed:
-            if _may_be_freed(unit.connection, subject):
-                unit.emit(change.partition, freeing_record(subject, self._partitions, now))
+    def _say(self, unit: Unit, changes: Sequence[Changed], now: datetime) -> None:
+        freed = [subject for change in changes for subject in change.saying.freed]
+        told = [s.subject for change in changes for s in change.saying.suppressions]
+        if not freed and not told:
+            return
+        reasons = reasons_of(unit.connection, {*freed, *told})
+        left = _inboxes_left(unit.connection, freed)
+        for change in changes:
+            for suppression in change.saying.suppressions:
+                known = reasons.get(suppression.subject)
+                if suppression.reason != "unsubscribed" or known not in _HARDER:
+                    unit.emit(change.partition, suppression_record(suppression, self._partitions))
+            for subject in change.saying.freed:
+                if reasons.get(subject) not in _HARDER and subject not in left:
+                    unit.emit(change.partition, freeing_record(subject, self._partitions, now))
 
 
 def _folded(profile: Profile, statements: Iterable[Statement]) -> Profile:
@@ -129,19 +138,18 @@ def _folded(profile: Profile, statements: Iterable[Statement]) -> Profile:
     return profile
 
 
-def _with_fact(connection: apsw.Connection, profile: Profile, told: Told) -> Profile:
+def _with_fact(profile: Profile, told: Told, sent: Mapping[Message, int]) -> Profile:
     match told.kind:
         case "unsubscribed":
             return fold_unsubscribe(profile, told.at)
         case "complained":
             return fold_complaint(profile, told.at)
         case "bounced":
-            sent = None if told.message is None else sent_at(connection, told.message)
-            return fold_bounce(profile, told.at, told.at if sent is None else sent)
+            known = None if told.message is None else sent.get(told.message)
+            return fold_bounce(profile, told.at, told.at if known is None else known)
 
 
-def _may_be_freed(connection: apsw.Connection, subject: str) -> bool:
-    """Not while it is suppressed for a harder reason, nor an inbox that others of it left."""
-    if reason_of(connection, subject) in _HARDER:
-        return False
-    return not connection.execute(_OTHERS_GONE, (subject,)).fetchall()
+def _inboxes_left(connection: Database, subjects: Iterable[str]) -> set[str]:
+    """Those of the subjects that are the inbox of somebody who wants no mail."""
+    asked = json.dumps(list(subjects))
+    return {key for (key,) in connection.execute(_LEFT, (asked,))}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.segmenter.people import engagement, memberships
 from services.segmenter.people.folding import Folding, Places
-from services.segmenter.people.live_segments import Live, read_live, use_live
+from services.segmenter.people.live_segments import LiveSegments
 from services.segmenter.people.memberships import Touched
 from services.segmenter.people.rule_facts import facts_changed
 from services.segmenter.people.statements import Refused, Statement, read_statement
@@ -22,7 +23,8 @@ from shared.log.partitioner import partition_of
 from shared.loop.delivery import Delivery
 from shared.observability.logs import Journal
 from shared.programme.definitions import Segment
-from shared.store.sqlite import SqliteUnit
+from shared.store.database import Database
+from shared.store.port import Store, Unit
 from shared.wire.events import Event
 from shared.wire.supporters import SupporterChanged
 
@@ -44,10 +46,10 @@ class People:
         """`secret` keys the address keys; `partitions` is P."""
         self._secret, self._partitions, self._clock = secret, partitions, clock
         self._folding = Folding(places, partitions)
-        self._live: list[Live] | None = None
+        self._live = LiveSegments(partitions)
         self._journal = Journal("people")
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> Mapping[str, str]:
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> Mapping[str, str]:
         """Apply a batch of `supporters` and `events` records; others are ignored.
 
         Returns the supporters about whom a rule may say something else now, each with its cause
@@ -68,25 +70,40 @@ class People:
             for supporter_id, words in facts.items()
             if words
         }
-        memberships.refresh(unit, self._live_segments(unit), touched, now)
+        memberships.refresh(unit, self._live.standing(), touched, now)
         return {supporter_id: entry.cause for supporter_id, entry in touched.items()}
 
-    def use_segments(self, unit: SqliteUnit, segments: Sequence[Segment], as_of: datetime) -> None:
-        """Make these the live segments. A new or edited one is seeded silently; one that is not
-        among them any more is forgotten. Nobody enters or leaves by this.
-        """
-        self._live = None
-        for sentence in use_live(unit.connection, segments, as_of):
+    def take(self, database: Database, partitions: AbstractSet[int]) -> None:
+        """These partitions are owned from now on: see what their people were seeded with."""
+        self._live.take(database, partitions)
+
+    def lose(self, partitions: AbstractSet[int]) -> None:
+        """These partitions are owned no more."""
+        self._live.lose(partitions)
+
+    def use_segments(self, segments: Sequence[Segment], as_of: datetime) -> None:
+        """Want these for live segments; `seed_next` makes them so."""
+        for sentence in self._live.use(segments, as_of):
             self._journal.error("people.segment_unusable", reason=sentence)
 
-    def sweep(self, unit: SqliteUnit, as_of: datetime, owned: frozenset[int]) -> int:
-        """Let time alone move people of the owned partitions; how many moved."""
-        return memberships.sweep(unit, self._live_segments(unit), as_of, owned)
+    def seed_next(self, store: Store[Unit], among: AbstractSet[int], as_of: datetime) -> bool:
+        """In a unit of its own: seed the next segment that is new or edited, silently, or forget
+        one that is gone, in those of the owned partitions. Nobody enters or leaves by this.
 
-    def _live_segments(self, unit: SqliteUnit) -> list[Live]:
-        if self._live is None:
-            self._live = read_live(unit.connection)
-        return self._live
+        False when there was nothing to do.
+        """
+        seeding = next(iter(self._live.behind(among)), None)
+        if seeding is None:
+            return False
+        with store.unit() as unit:
+            unit.check(*seeding.partitions)
+            self._live.seed(unit.connection, seeding, as_of)
+        self._live.seeded(seeding, as_of)
+        return True
+
+    def sweep(self, unit: Unit, as_of: datetime, owned: frozenset[int]) -> int:
+        """Let time alone move people of the owned partitions; how many moved."""
+        return memberships.sweep(unit, self._live.standing(), as_of, owned)
 
     def _read(self, deliveries: Sequence[Delivery], now: datetime) -> _Batch:
         batch = _Batch()
@@ -99,6 +116,7 @@ class People:
                 statement = read_statement(data, self._secret, now)
                 batch.statements[data.supporter_id].append(statement)
             else:
+                _check_words(delivery.envelope.id, data)
                 batch.events.append((delivery.envelope.id, data))
             batch.partitions[data.supporter_id] = delivery.stored.partition
             batch.causes[data.supporter_id] = delivery.envelope.id
@@ -112,3 +130,10 @@ class People:
         belongs = partition_of(supporter_id, self._partitions)
         if stored.partition != belongs:
             raise Refused(f"{where}: its supporter belongs to partition {belongs}; publish there")
+
+
+def _check_words(event_id: str, event: Event) -> None:
+    """A NUL cannot be kept by every database, and is no part of any name of ours."""
+    words = (event_id, event.send_id, event.variant, event.edition, event.action)
+    if any(word is not None and "\x00" in word for word in words):
+        raise Refused(f"the {event.kind} event has a NUL character in one of its names")

@@ -9,37 +9,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-import apsw
+from services.segmenter.people.ownership import Owned
+from shared.store.database import Database
 
 _BY_EXTERNAL: Final = """
-    select i.source, i.external_id, i.supporter_id from identity i
-    where (i.source, i.external_id) in
-        (select value ->> 0, value ->> 1 from json_each(?))
+    select i.source, i.external_id, i.supporter_id, i.first_at from identity i
+    where i.source in (select value from json_each(?))
+    and i.external_id in (select value from json_each(?))
     order by i.first_at desc, i.supporter_id desc"""
 _BY_ADDRESS: Final = """
-    select address_key, supporter_id from supporter
-    where address_key in (select value from json_each(?))
+    select address_key, supporter_id, joined_at from supporter
+    where address_key in (select value from json_each(?)) and {owned}
     order by coalesce(joined_at, 9223372036854775807) desc, supporter_id desc"""
 
 
-def by_external(
-    connection: apsw.Connection, identities: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
-    """(source, external id) to supporter_id; the unknown are absent. Where two supporters were
-    stated under one id, the one stated first.
+class Meant(NamedTuple):
+    """Who is meant, and since when they are known by that: of several the earliest counts, here
+    and where other instances know others. Milliseconds; None is later than any.
     """
-    asked = json.dumps([list(identity) for identity in identities])
+
+    supporter_id: str
+    since: int | None
+
+
+def by_external(
+    connection: Database, identities: Iterable[tuple[str, str]], owned: Owned
+) -> dict[tuple[str, str], Meant]:
+    """(source, external id) to an owned supporter; the unknown are absent. Where two supporters
+    were stated under one id, the one stated first.
+    """
+    wanted = set(identities)
+    sources = json.dumps(sorted({source for source, _ in wanted}))
+    ids = json.dumps(sorted({external_id for _, external_id in wanted}))
     return {
-        (source, external_id): supporter_id
-        for source, external_id, supporter_id in connection.execute(_BY_EXTERNAL, (asked,))
+        (source, external_id): Meant(supporter_id, first_at)
+        for source, external_id, supporter_id, first_at in connection.execute(
+            _BY_EXTERNAL, (sources, ids)
+        )
+        if (source, external_id) in wanted and owned.has(supporter_id)
     }
 
 
-def by_address(connection: apsw.Connection, address_keys: Iterable[str]) -> dict[str, str]:
-    """Address key to the supporter whose present address it is; the unknown are absent. Where
-    several share an inbox, the one who joined first.
+def by_address(connection: Database, address_keys: Iterable[str], owned: Owned) -> dict[str, Meant]:
+    """Address key to the owned supporter whose present address it is; the unknown are absent.
+    Where several share an inbox, the one who joined first.
     """
     asked = json.dumps(list(address_keys))
-    return dict(connection.execute(_BY_ADDRESS, (asked,)))
+    sql = _BY_ADDRESS.format(owned=owned.sql("partition"))
+    return {
+        address_key: Meant(supporter_id, joined_at)
+        for address_key, supporter_id, joined_at in connection.execute(sql, (asked,))
+    }

@@ -8,52 +8,44 @@ sweep. Differences are written and emitted in the caller's transaction.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import apsw
-
-from services.segmenter.people.live_segments import Live
-from services.segmenter.people.rules_sql import compile_rule
+from services.segmenter.people import samples
+from services.segmenter.people.live_segments import Live, Standing
+from services.segmenter.people.rules_sql import MOST_PARAMETERS, compile_rule
 from shared.clock import to_ms
 from shared.ids import event_id
 from shared.log.record import Record
 from shared.log.topics import MEMBERSHIPS
-from shared.store.sqlite import SqliteUnit
+from shared.store.database import Database, copy_rows
+from shared.store.port import Unit
 from shared.wire.cloudevents import encode
 from shared.wire.memberships import MembershipChanged
 
-# The supporters asked about, with what a rule may look at in `supporter`: asking hundreds of
-# segments about them reads the big table once.
-_ASKED: Final = """
-    create temp table if not exists asked_supporter(
-        supporter_id text primary key, partition integer not null, language text,
-        bucket integer not null
-    ) strict, without rowid"""
-_ASK_NOBODY: Final = "delete from temp.asked_supporter"
-# `in (select ...)`, never a join: for a join SQLite reads all supporters into a Bloom filter.
-_ASK: Final = """
-    insert into temp.asked_supporter(supporter_id, partition, language, bucket)
-    select supporter_id, partition, language, bucket from supporter
+_KNOWN: Final = """
+    select supporter_id, partition from supporter
     where supporter_id in (select value from json_each(?))"""
-_ASK_OWNED: Final = """
-    delete from temp.asked_supporter where partition not in (select value from json_each(?))"""
-_WHO_IS_ASKED: Final = "select supporter_id from temp.asked_supporter"
+# The supporters asked about, with what a rule may look at in `supporter`: asking hundreds of
+# segments about them reads the big table once. `in (select ...)`, never a join: for a join SQLite
+# reads all supporters into a Bloom filter.
+_ASKED: Final = """
+    with s as materialized (
+        select supporter_id, partition, language, bucket from supporter
+        where supporter_id in (select value from json_each(?)))"""
 _MOVED: Final = """
-    select s.supporter_id, s.partition, {belongs} from temp.asked_supporter s
-    where ({condition}) <> {belongs} order by s.supporter_id"""
-_MOVED_OF_SOME: Final = """
-    select s.supporter_id, s.partition, {belongs} from temp.asked_supporter s
-    where s.supporter_id in (select value from json_each(?)) and ({condition}) <> {belongs}
-    order by s.supporter_id"""
+    select {which}, s.supporter_id, s.partition, {belongs} from s
+    where {who} and ({condition}) <> {belongs}"""
 _BELONGS: Final = """exists (select 1 from membership m
-    where m.segment = ? and m.supporter_id = s.supporter_id)"""
-_ENTER: Final = "insert into membership(segment, supporter_id, since) values (?, ?, ?)"
-_LEAVE: Final = "delete from membership where segment = ? and supporter_id = ?"
+    where m.segment = ? and m.partition = s.partition and m.supporter_id = s.supporter_id)"""
+_SOME: Final = "s.supporter_id in (select value from json_each(?))"
+_MEMBERSHIP: Final = ("segment", "partition", "supporter_id", "since")
+_LEAVE: Final = "delete from membership where segment = ? and partition = ? and supporter_id = ?"
 _SWEPT: Final = "select partition, swept_at from sweep"
 _SWEEP: Final = """
     insert into sweep(partition, swept_at) values (?, ?)
@@ -62,6 +54,8 @@ _WINDOW_PASSED: Final = """
     select distinct a.supporter_id from action a
     where a.action = ? and ((a.at > ? and a.at <= ?) or (a.at > ? and a.at <= ?))"""
 _CHUNK: Final = 5_000
+_MOST_SEGMENTS: Final = 100
+"""Asked in one statement; SQLite takes 500 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,99 +66,140 @@ class Touched:
     facts: AbstractSet[str]
 
 
+class Question(NamedTuple):
+    """Which of those at hand a segment is asked about: each with a cause. `some`: not all."""
+
+    live: Live
+    causes: Mapping[str, str]
+    some: bool
+
+
 def refresh(
-    unit: SqliteUnit, live: Sequence[Live], touched: Mapping[str, Touched], as_of: datetime
+    unit: Unit,
+    standing: Sequence[Standing],
+    touched: Mapping[str, Touched],
+    as_of: datetime,
 ) -> int:
     """Ask the segments that look at what changed about those it changed for; how many moved."""
-    interested: defaultdict[str, list[Live]] = defaultdict(list)
-    for segment in live:
-        for fact in segment.facts:
-            interested[fact].append(segment)
+    interested: defaultdict[str, list[str]] = defaultdict(list)
+    for live, _ in standing:
+        for fact in live.facts:
+            interested[fact].append(live.name)
     asked: defaultdict[str, set[str]] = defaultdict(set)
     for supporter_id, entry in touched.items():
         for fact in entry.facts:
-            for segment in interested.get(fact, ()):
-                asked[segment.name].add(supporter_id)
+            for name in interested.get(fact, ()):
+                asked[name].add(supporter_id)
     if not asked:
         return 0
-    known = set(_ask(unit.connection, sorted(touched)))
-    moved = 0
-    for segment in live:
-        who = sorted(known & asked[segment.name])
+    known = _known(unit.connection, sorted(touched))
+    questions = []
+    for live, seeded_at in standing:
+        who = [s for s in sorted(asked[live.name]) if known.get(s) in seeded_at]
         if who:
             causes = {supporter_id: touched[supporter_id].cause for supporter_id in who}
-            moved += _move(unit, segment, causes, as_of, some=len(who) < len(known))
-    return moved
+            questions.append(Question(live, causes, some=len(who) < len(known)))
+    return _move(unit, sorted(known), questions, as_of)
 
 
-def sweep(unit: SqliteUnit, live: Sequence[Live], as_of: datetime, owned: frozenset[int]) -> int:
+def sweep(unit: Unit, standing: Sequence[Standing], as_of: datetime, owned: frozenset[int]) -> int:
     """Move the people of these partitions whom nothing but time has moved; how many.
 
     Only an action that grew too old since the last sweep, or whose time has come since, can do
     that: who did none of those is not asked.
     """
+    unit.check(*owned)
     connection, until = unit.connection, to_ms(as_of)
-    timed = [segment for segment in live if segment.windows]
+    timed = [(live, seeded_at) for live, seeded_at in standing if live.windows and seeded_at]
     swept = {partition: at for partition, at in connection.execute(_SWEPT) if partition in owned}
     # A partition never swept is due since the first seeding, and since the newest if there is none.
-    first = min((segment.seeded_at for segment in timed), default=until)
+    first = min((at for _, seeded_at in timed for at in seeded_at.values()), default=until)
     since = min([swept.get(partition, first) for partition in owned], default=until)
     moved = 0
     if since < until:
-        for segment in timed:
-            for chunk in _chunks(sorted(_passed(connection, segment, since, until))):
-                who = _ask(connection, chunk, owned)
-                causes = dict.fromkeys(who, f"sweep:{as_of.isoformat()}")
-                moved += _move(unit, segment, causes, as_of)
+        cause = f"sweep:{as_of.isoformat()}"
+        for live, seeded_at in timed:
+            for chunk in _chunks(sorted(_passed(connection, live, since, until))):
+                known = _known(connection, chunk)
+                who = [s for s in chunk if known.get(s) in owned & seeded_at.keys()]
+                question = Question(live, dict.fromkeys(who, cause), some=False)
+                moved += _move(unit, who, [question], as_of)
     later = [(partition, until) for partition in sorted(owned) if swept.get(partition, -1) < until]
     if later:
         connection.executemany(_SWEEP, later)
     return moved
 
 
-def _ask(
-    connection: apsw.Connection, supporter_ids: Sequence[str], owned: AbstractSet[int] | None = None
-) -> list[str]:
-    """From now on `_move` is about these, if they are known (and of the owned partitions)."""
-    connection.execute(_ASKED)
-    connection.execute(_ASK_NOBODY)
-    connection.execute(_ASK, (json.dumps(supporter_ids),))
-    if owned is not None:
-        connection.execute(_ASK_OWNED, (json.dumps(sorted(owned)),))
-    return [str(row[0]) for row in connection.execute(_WHO_IS_ASKED)]
+def _known(database: Database, supporter_ids: Sequence[str]) -> dict[str, int]:
+    """Those that are known, with their partitions."""
+    return dict(database.execute(_KNOWN, (json.dumps(supporter_ids),)))
 
 
-def _move(
-    unit: SqliteUnit,
-    segment: Live,
-    causes: Mapping[str, str],
+def _move(unit: Unit, asked: Sequence[str], questions: Sequence[Question], as_of: datetime) -> int:
+    """Ask the questions, all of which are about some of `asked`; how many moved."""
+    samples.teach(unit.connection)
+    moved = 0
+    for some in _statements(questions, as_of):
+        sql = _ASKED + "\n    union all".join(part for _, part, _ in some)
+        values = [value for _, _, values in some for value in values]
+        found = unit.connection.execute(sql, (json.dumps(asked), *values)).fetchall()
+        moved += _write(unit, [question for question, _, _ in some], sorted(found), as_of)
+    return moved
+
+
+_Part = tuple[Question, str, list[Any]]
+
+
+def _statements(questions: Iterable[Question], as_of: datetime) -> Iterator[list[_Part]]:
+    """The questions, each with its SQL and parameters, as many at a time as one statement takes."""
+    parts: list[_Part] = []
+    room = MOST_PARAMETERS
+    for question in questions:
+        condition = compile_rule(question.live.rule, as_of, "given")
+        name = question.live.name
+        listed = [json.dumps(list(question.causes))] if question.some else []
+        values = [name, *listed, *condition.parameters, name]
+        if parts and (len(parts) == _MOST_SEGMENTS or len(values) > room):
+            yield parts
+            parts, room = [], MOST_PARAMETERS
+        sql = _MOVED.format(
+            which=len(parts), belongs=_BELONGS, condition=condition.sql,
+            who=_SOME if question.some else "1 = 1",
+        )  # fmt: skip
+        parts.append((question, sql, values))
+        room -= len(values)
+    if parts:
+        yield parts
+
+
+def _write(
+    unit: Unit,
+    questions: Sequence[Question],
+    moved: Sequence[tuple[int, str, int, object]],
     as_of: datetime,
-    *,
-    some: bool = False,
 ) -> int:
-    """Ask the rule about those asked (`some`: only those with a cause); how many moved."""
-    condition = compile_rule(segment.rule, as_of, "given")
-    listed = (json.dumps(list(causes)),) if some else ()
-    sql = (_MOVED_OF_SOME if some else _MOVED).format(condition=condition.sql, belongs=_BELONGS)
-    values = (segment.name, *listed, *condition.parameters, segment.name)
-    moved: list[tuple[Any, ...]] = unit.connection.execute(sql, values).fetchall()
+    """Write and say who moved: (which question, supporter, partition, belonged before)."""
     at = to_ms(as_of)
-    entered = [(segment.name, s, at) for s, _, belonged in moved if not belonged]
-    left = [(segment.name, s) for s, _, belonged in moved if belonged]
-    if entered:
-        unit.connection.executemany(_ENTER, entered)
-    if left:
-        unit.connection.executemany(_LEAVE, left)
-    for supporter_id, partition, belonged in moved:
+    entered, left = [], []
+    for which, supporter_id, partition, belonged in moved:
+        live, causes, _ = questions[which]
+        if belonged:
+            left.append((live.name, partition, supporter_id))
+        else:
+            entered.append((live.name, partition, supporter_id, at))
         change = MembershipChanged(
-            segment=segment.name,
-            segment_version=segment.version,
+            segment=live.name,
+            segment_version=live.version,
             supporter_id=supporter_id,
             change="left" if belonged else "entered",
             cause=causes[supporter_id],
             at=as_of,
         )
         unit.emit(partition, _record(change, partition))
+    if entered:
+        copy_rows(unit.connection, "membership", _MEMBERSHIP, entered)
+    if left:
+        unit.connection.executemany(_LEAVE, left)
     return len(moved)
 
 
@@ -183,16 +218,16 @@ def _record(change: MembershipChanged, partition: int) -> Record:
     )
 
 
-def _passed(connection: apsw.Connection, segment: Live, since: int, until: int) -> set[str]:
+def _passed(database: Database, segment: Live, since: int, until: int) -> set[str]:
     """Whose action crossed an edge of a window of the rule in the time since."""
     return {
         supporter_id
         for window in segment.windows
-        for (supporter_id,) in connection.execute(
+        for (supporter_id,) in database.execute(
             _WINDOW_PASSED,
             (
                 window.action,
-                since - window.length_ms, until - window.length_ms,
+                math.floor(since - window.length_ms), math.floor(until - window.length_ms),
                 since, until,
             ),
         )

@@ -10,54 +10,93 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import apsw
-
 from services.segmenter.people.portrait import TO_JSON, Area, Portrait
 from services.segmenter.people.profiles import NOBODY_YET, Profile, from_memory, to_memory
+from services.segmenter.people.upserts import Upsert, taken_over
 from services.segmenter.people.withdrawals import NOTHING_SAID, Saying, Withdrawn
+from shared.store.database import Database
 
 _READ: Final = """
     select supporter_id, memory, areas, withdrawn from profile
     where supporter_id in (select value from json_each(?))"""
-_SUPPORTER: Final = """
-    insert into supporter(supporter_id, partition, address_key, standing, language, place_status,
-        latitude, longitude, bucket, joined_at)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (supporter_id) do update set
-        address_key = excluded.address_key, standing = excluded.standing,
-        language = excluded.language, place_status = excluded.place_status,
-        latitude = excluded.latitude, longitude = excluded.longitude,
-        joined_at = excluded.joined_at"""
-_PROFILE: Final = """
-    insert into profile(supporter_id, email, first_name, last_name, language, postcode,
-        attributes, areas, consent_wording, consent_source, consent_at, unsubscribed_at,
-        bounced_at, complained_at, source, flags, memory, withdrawn)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (supporter_id) do update set
-        email = excluded.email, first_name = excluded.first_name, last_name = excluded.last_name,
-        language = excluded.language, postcode = excluded.postcode,
-        attributes = excluded.attributes, areas = excluded.areas,
-        consent_wording = excluded.consent_wording, consent_source = excluded.consent_source,
-        consent_at = excluded.consent_at, unsubscribed_at = excluded.unsubscribed_at,
-        bounced_at = excluded.bounced_at, complained_at = excluded.complained_at,
-        source = excluded.source, flags = excluded.flags, memory = excluded.memory,
-        withdrawn = excluded.withdrawn"""
-_ADD_TAG: Final = (
-    "insert into supporter_tag(tag, supporter_id) values (?, ?) on conflict do nothing"
+_SUPPORTER: Final = Upsert(
+    "supporter",
+    {
+        "supporter_id": "text",
+        "partition": "bigint",
+        "address_key": "text",
+        "standing": "text",
+        "language": "text",
+        "place_status": "text",
+        "latitude": "double precision",
+        "longitude": "double precision",
+        "bucket": "bigint",
+        "joined_at": "bigint",
+    },
+    ("supporter_id",),
+    taken_over(
+        "address_key", "standing", "language", "place_status", "latitude", "longitude", "joined_at"
+    ),
+)
+_PROFILE: Final = Upsert(
+    "profile",
+    {
+        "supporter_id": "text",
+        "email": "text",
+        "first_name": "text",
+        "last_name": "text",
+        "language": "text",
+        "postcode": "text",
+        "attributes": "text",
+        "areas": "text",
+        "consent_wording": "text",
+        "consent_source": "text",
+        "consent_at": "bigint",
+        "unsubscribed_at": "bigint",
+        "bounced_at": "bigint",
+        "complained_at": "bigint",
+        "source": "text",
+        "flags": "text",
+        "memory": "bytea",
+        "withdrawn": "text",
+    },
+    ("supporter_id",),
+    taken_over(
+        "email", "first_name", "last_name", "language", "postcode", "attributes", "areas",
+        "consent_wording", "consent_source", "consent_at", "unsubscribed_at", "bounced_at",
+        "complained_at", "source", "flags", "memory", "withdrawn",
+    ),
+)  # fmt: skip
+_ADD_TAG: Final = Upsert(
+    "supporter_tag", {"tag": "text", "supporter_id": "text"}, ("tag", "supporter_id")
 )
 _DROP_TAG: Final = "delete from supporter_tag where tag = ? and supporter_id = ?"
-_SET_ATTRIBUTE: Final = """
-    insert into supporter_attribute(name, supporter_id, shape, value) values (?, ?, ?, ?)
-    on conflict (name, supporter_id) do update set shape = excluded.shape, value = excluded.value"""
+_SET_ATTRIBUTE: Final = Upsert(
+    "supporter_attribute",
+    {"name": "text", "supporter_id": "text", "shape": "text", "value": "text"},
+    ("name", "supporter_id"),
+    taken_over("shape", "value"),
+)
 _DROP_ATTRIBUTE: Final = "delete from supporter_attribute where name = ? and supporter_id = ?"
-_SET_AREA: Final = """
-    insert into supporter_area(kind, supporter_id, code, given, provenance) values (?, ?, ?, ?, ?)
-    on conflict (kind, supporter_id) do update set
-        code = excluded.code, given = excluded.given, provenance = excluded.provenance"""
+_SET_AREA: Final = Upsert(
+    "supporter_area",
+    {
+        "kind": "text",
+        "supporter_id": "text",
+        "code": "text",
+        "given": "bigint",
+        "provenance": "text",
+    },
+    ("kind", "supporter_id"),
+    taken_over("code", "given", "provenance"),
+)
 _DROP_AREA: Final = "delete from supporter_area where kind = ? and supporter_id = ?"
-_SET_IDENTITY: Final = """
-    insert into identity(source, external_id, supporter_id, first_at) values (?, ?, ?, ?)
-    on conflict (source, external_id, supporter_id) do update set first_at = excluded.first_at"""
+_SET_IDENTITY: Final = Upsert(
+    "identity",
+    {"source": "text", "external_id": "text", "supporter_id": "text", "first_at": "bigint"},
+    ("source", "external_id", "supporter_id"),
+    taken_over("first_at"),
+)
 
 
 @dataclass(slots=True)
@@ -84,7 +123,7 @@ class Changed:
     saying: Saying
 
 
-def read_kept(connection: apsw.Connection, supporter_ids: Iterable[str]) -> dict[str, Kept]:
+def read_kept(connection: Database, supporter_ids: Iterable[str]) -> dict[str, Kept]:
     """What is held, by supporter; who is not known is absent."""
     asked = json.dumps(list(supporter_ids))
     return {
@@ -93,17 +132,15 @@ def read_kept(connection: apsw.Connection, supporter_ids: Iterable[str]) -> dict
     }
 
 
-def write_changed(connection: apsw.Connection, changes: Sequence[Changed]) -> None:
+def write_changed(connection: Database, changes: Sequence[Changed]) -> None:
     """Write what differs. Each supporter at most once in `changes`."""
-    changes = sorted(changes, key=lambda change: change.portrait.supporter_id)
-    connection.executemany(_SUPPORTER, map(_supporter_row, changes))
-    connection.executemany(_PROFILE, map(_profile_row, changes))
+    _SUPPORTER.write(connection, map(_supporter_row, changes))
+    _PROFILE.write(connection, map(_profile_row, changes))
     _write_tags(connection, changes)
     _write_attributes(connection, changes)
     _write_areas(connection, changes)
-    _many(
+    _SET_IDENTITY.write(
         connection,
-        _SET_IDENTITY,
         (
             (*key, change.portrait.supporter_id, first_at)
             for change in changes
@@ -113,18 +150,18 @@ def write_changed(connection: apsw.Connection, changes: Sequence[Changed]) -> No
     )
 
 
-def _write_tags(connection: apsw.Connection, changes: Sequence[Changed]) -> None:
+def _write_tags(connection: Database, changes: Sequence[Changed]) -> None:
     added, dropped = [], []
     for change in changes:
         supporter_id, now = change.portrait.supporter_id, change.portrait.tags
         before = {tag for tag, stated in change.before.profile.tags.items() if stated.value}
         added += [(tag, supporter_id) for tag in now - before]
         dropped += [(tag, supporter_id) for tag in before - now]
-    _many(connection, _DROP_TAG, dropped)
-    _many(connection, _ADD_TAG, added)
+    _drop(connection, _DROP_TAG, dropped)
+    _ADD_TAG.write(connection, added)
 
 
-def _write_attributes(connection: apsw.Connection, changes: Sequence[Changed]) -> None:
+def _write_attributes(connection: Database, changes: Sequence[Changed]) -> None:
     written, dropped = [], []
     for change in changes:
         supporter_id = change.portrait.supporter_id
@@ -137,11 +174,11 @@ def _write_attributes(connection: apsw.Connection, changes: Sequence[Changed]) -
             for name, stated in known.items()
             if stated.value is not None and name not in change.portrait.attributes
         ]
-    _many(connection, _DROP_ATTRIBUTE, dropped)
-    _many(connection, _SET_ATTRIBUTE, written)
+    _drop(connection, _DROP_ATTRIBUTE, dropped)
+    _SET_ATTRIBUTE.write(connection, written)
 
 
-def _write_areas(connection: apsw.Connection, changes: Sequence[Changed]) -> None:
+def _write_areas(connection: Database, changes: Sequence[Changed]) -> None:
     written, dropped = [], []
     for change in changes:
         supporter_id, now = change.portrait.supporter_id, change.portrait.areas
@@ -151,11 +188,11 @@ def _write_areas(connection: apsw.Connection, changes: Sequence[Changed]) -> Non
             if change.before.areas.get(kind) != area
         ]
         dropped += [(kind, supporter_id) for kind in change.before.areas if kind not in now]
-    _many(connection, _DROP_AREA, dropped)
-    _many(connection, _SET_AREA, written)
+    _drop(connection, _DROP_AREA, dropped)
+    _SET_AREA.write(connection, written)
 
 
-def _many(connection: apsw.Connection, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+def _drop(connection: Database, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
     ordered = sorted(rows)
     if ordered:
         connection.executemany(sql, ordered)

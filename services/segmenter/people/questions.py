@@ -1,28 +1,31 @@
 """What other services may ask of people, as JSON objects over any reading connection.
 
-Answers are about this store alone; whoever asks several adds them up. Nothing is written, nothing
-is logged. Answers about one person carry their data: they are for people who may see it.
+Answers are about the people of the owned partitions alone; whoever asks several instances adds
+them up. Nothing is written, nothing is logged. Answers about one person carry their data: they are
+for people who may see it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import apsw
-
 from services.segmenter.people.audience import Counted, count, scopes
 from services.segmenter.people.explaining import explain
-from services.segmenter.people.identity import by_address, by_external
+from services.segmenter.people.identity import Meant, by_address, by_external
+from services.segmenter.people.ownership import Owned
 from services.segmenter.people.profile_store import UNKNOWN, Kept, read_kept
 from services.segmenter.people.rules_sql import RuleUnusable
 from services.segmenter.people.standing import MEANING, standing_of
 from services.segmenter.people.statements import FIELDS
 from services.segmenter.people.suppressions import reasons_of
 from shared.clock import from_ms
+from shared.log.partitioner import partition_of
 from shared.programme.definitions import Segment
 from shared.programme.rules import Rule
+from shared.store.database import Database
 
 JSON = dict[str, Any]
 
@@ -34,76 +37,90 @@ _ACTIONS: Final = """
     select action, at, send_id from action where supporter_id = ? order by at desc limit ?"""
 _MEMBERSHIPS: Final = """
     select l.segment, m.since from live_segment l
-    join membership m on m.segment = l.segment and m.supporter_id = ? order by l.segment"""
-_LIVE_SIZES: Final = """
-    select l.segment, l.version, (select count(*) from membership m where m.segment = l.segment)
-    from live_segment l"""
+    join membership m on m.segment = l.segment and m.partition = l.partition
+        and m.supporter_id = ?
+    where l.partition = ? order by l.segment"""
+_LIVE: Final = "select segment, partition, version from live_segment where {owned}"
+_SIZE: Final = "select count(*) from membership where segment = ? and {owned}"
 
 
 def count_of(
-    connection: apsw.Connection,
+    connection: Database,
     rule: Rule,
     as_of: datetime,
+    owned: Owned,
     *,
     topic: str | None = None,
     send_id: str | None = None,
 ) -> JSON:
     """`matching`, `mailable`, `left_out` (reason to number), `unplaced`. Raises RuleUnusable."""
-    return _counted(count(connection, rule, as_of, topic=topic, send_id=send_id))
+    return _counted(count(connection, rule, as_of, owned, topic=topic, send_id=send_id))
 
 
 def listing(
-    connection: apsw.Connection, segments: Iterable[Segment], as_of: datetime
+    connection: Database, segments: Iterable[Segment], as_of: datetime, owned: Owned
 ) -> list[JSON]:
     """Each segment with its counts; `live` is the number of its members where it is live in this
-    version, else null. One that cannot be asked has `unusable`, a sentence, instead of counts.
+    version in all of the partitions, else null. One that cannot be asked has `unusable`, a
+    sentence, instead of counts.
     """
-    sizes = {name: (version, size) for name, version, size in connection.execute(_LIVE_SIZES)}
+    stands: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    sql = _LIVE.format(owned=owned.sql("partition"))
+    for name, partition, version in connection.execute(sql):
+        stands[name][partition] = version
     listed = []
     for segment in segments:
         version = segment.version()
-        live_version, size = sizes.get(segment.name, (None, None))
         entry: JSON = {
-            "segment": segment.name,
-            "version": version,
-            "description": segment.description,
-            "live": size if live_version == version else None,
-        }
+            "segment": segment.name, "version": version, "description": segment.description,
+            "live": None,
+        }  # fmt: skip
+        if [stands[segment.name].get(p) for p in owned.partitions] == [version] * len(
+            owned.partitions
+        ):
+            size = _SIZE.format(owned=owned.sql("partition"))
+            ((entry["live"],),) = connection.execute(size, (segment.name,))
         try:
-            entry |= _counted(count(connection, segment.rule, as_of))
+            entry |= _counted(count(connection, segment.rule, as_of, owned))
         except RuleUnusable as error:
             entry["unusable"] = str(error)
         listed.append(entry)
     return listed
 
 
-def known(connection: apsw.Connection, keys: Sequence[Mapping[str, str | None]]) -> list[JSON]:
-    """Who is meant by each key of an import, in the same order.
+def known(
+    connection: Database, keys: Sequence[Mapping[str, str | None]], owned: Owned
+) -> list[JSON]:
+    """Who of the owned is meant by each key of an import, in the same order.
 
     A key has `source` and `external_id`, or `address_key`, or all three; the external id counts
-    first. An answer has `supporter_id` (null: nobody yet), what is known to compare with
+    first. An answer has `supporter_id` (null: nobody of ours), what is known to compare with
     (`fields`, `attributes`, `tags`, `given_areas`), `standing`, `unsubscribed`, and `suppressed`:
-    why the address of the key is suppressed, or null.
+    why the address of the key is suppressed, or null. `by` says by what they are known
+    (`external_id`, `address`), `since_ms` from when: of several instances' answers the external id
+    counts first, then the earliest, then the smaller id.
     """
     external = {i for key in keys if (i := _external(key)) is not None}
     addresses = {key["address_key"] for key in keys if key.get("address_key")}
-    by_id = by_external(connection, external)
-    by_key = by_address(connection, [address for address in addresses if address])
+    by_id = by_external(connection, external, owned)
+    by_key = by_address(connection, [address for address in addresses if address], owned)
     found = [_meant(key, by_id, by_key) for key in keys]
-    kept = read_kept(connection, {each for each in found if each is not None})
+    kept = read_kept(connection, {meant.supporter_id for _, meant in found if meant is not None})
     reasons = reasons_of(connection, [address for address in addresses if address])
     return [
         {
-            "supporter_id": supporter_id,
-            **_comparable(kept.get(supporter_id or "", UNKNOWN)),
+            "supporter_id": meant and meant.supporter_id,
+            "by": by,
+            "since_ms": meant and meant.since,
+            **_comparable(kept.get(meant.supporter_id if meant else "", UNKNOWN)),
             "suppressed": reasons.get(key.get("address_key") or ""),
         }
-        for key, supporter_id in zip(keys, found, strict=True)
+        for key, (by, meant) in zip(keys, found, strict=True)
     ]
 
 
 def explanation(
-    connection: apsw.Connection,
+    connection: Database,
     rule: Rule,
     supporter_id: str,
     as_of: datetime,
@@ -129,7 +146,7 @@ def explanation(
 
 
 def left_out(
-    connection: apsw.Connection,
+    connection: Database,
     supporter_id: str,
     *,
     topic: str | None = None,
@@ -153,8 +170,8 @@ def left_out(
     return reasons
 
 
-def profile(connection: apsw.Connection, supporter_id: str) -> JSON | None:
-    """Everything known of one supporter; None when nothing is. Times are ISO 8601, UTC."""
+def profile(connection: Database, supporter_id: str, owned: Owned) -> JSON | None:
+    """Everything known of one owned supporter; None when nothing is. Times are ISO 8601, UTC."""
     kept = read_kept(connection, [supporter_id]).get(supporter_id)
     if kept is None:
         return None
@@ -187,7 +204,9 @@ def profile(connection: apsw.Connection, supporter_id: str) -> JSON | None:
         ],
         "segments": [
             {"segment": segment, "since": _iso(since)}
-            for segment, since in connection.execute(_MEMBERSHIPS, (supporter_id,))
+            for segment, since in connection.execute(
+                _MEMBERSHIPS, (supporter_id, partition_of(supporter_id, owned.of))
+            )
         ],
     }
 
@@ -208,13 +227,15 @@ def _external(key: Mapping[str, str | None]) -> tuple[str, str] | None:
 
 def _meant(
     key: Mapping[str, str | None],
-    by_id: Mapping[tuple[str, str], str],
-    by_key: Mapping[str, str],
-) -> str | None:
+    by_id: Mapping[tuple[str, str], Meant],
+    by_key: Mapping[str, Meant],
+) -> tuple[str | None, Meant | None]:
+    """By what, and who."""
     external = _external(key)
     if external is not None and external in by_id:
-        return by_id[external]
-    return by_key.get(key.get("address_key") or "")
+        return "external_id", by_id[external]
+    meant = by_key.get(key.get("address_key") or "")
+    return (None, None) if meant is None else ("address", meant)
 
 
 def _comparable(kept: Kept) -> JSON:

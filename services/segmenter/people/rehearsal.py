@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-import apsw
-
 from services.segmenter.people.profile_store import read_kept
 from services.segmenter.people.profiles import NOBODY_YET, Profile, fold
 from services.segmenter.people.standing import Standing, address_flags, standing_of
 from services.segmenter.people.statements import read_statement
 from services.segmenter.people.suppressions import reasons_of
 from shared.errors import NeverRetry
+from shared.store.database import Database
 from shared.wire.supporters import SupporterChanged
 
 
@@ -43,7 +42,7 @@ class Verdict:
 
 
 def rehearse(
-    connection: apsw.Connection, changes: Sequence[SupporterChanged], secret: bytes, now: datetime
+    connection: Database, changes: Sequence[SupporterChanged], secret: bytes, now: datetime
 ) -> list[Verdict]:
     """A verdict for each change, in the same order; each is folded over those before it."""
     kept = read_kept(connection, {change.supporter_id for change in changes})

@@ -1,20 +1,22 @@
 """Compiles a rule into an SQL condition over a row `s` of `supporter`.
 
 Every condition is true or false, never unknown, so that `none` is its plain negation. Values are
-parameters; names come from the schema alone. A predicate can be lowered as a question to each row
-or as a whole set computed first; which is faster depends on how many rows are asked, so the
-caller says. The meaning is the same. Nothing here reads a clock: `as_of` is given.
+parameters; names come from the schema alone; SQLite and PostgreSQL take the same text. A predicate
+can be lowered as a question to each row or as a whole set computed first; which is faster depends
+on how many rows are asked, so the caller says. The meaning is the same. Nothing here reads a clock:
+`as_of` is given.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, assert_never
 
 from services.segmenter.people import samples
-from services.segmenter.people.attribute_values import shaped
+from services.segmenter.people.attribute_values import NOT_A_NUMBER, shaped
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.programme.rules import (
@@ -38,9 +40,12 @@ Asked = Literal["everyone", "partition", "given"]
 """Of how many the rule is asked: all supporters, one partition of them, or a given few."""
 
 Lowering = Literal["rows", "sets"]
-Parameter = str | int | float
+Parameter = str | int | bytes
 
 DAY_MS: Final = 86_400_000
+EARLIEST: Final = -(2**62)
+NUL: Final = "\x00"
+"""In no text of the store: changes and events are cleaned of it on entry."""
 DEEPEST: Final = 100
 MOST_PARAMETERS: Final = 30_000
 _ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
@@ -146,9 +151,8 @@ class _Compiler:
         return self._found("delivery", f"send_id = ? and {condition}", values)
 
     def _in_area(self, rule: InArea) -> Condition:
-        # Nobody's code is empty or has a NUL inside: changes are cleaned of both on entry.
-        codes = [code for code in rule.codes if code and "\x00" not in code]
-        if not codes:
+        codes = _possible(rule.codes)
+        if not codes or NUL in rule.kind:
             return NOBODY
         values = (rule.kind, json.dumps(codes))
         listed = "in (select value from json_each(?))"
@@ -172,14 +176,15 @@ class _Compiler:
     def _did(self, rule: Did) -> Condition:
         if rule.within_days is None:
             return self._found("action", "action = ?", (rule.action,), rule.at_least)
-        since = self._as_of_ms - rule.within_days * DAY_MS
-        values = (rule.action, since, self._as_of_ms)
+        values = (rule.action, since_ms(self._as_of_ms, rule.within_days), self._as_of_ms)
         return self._found("action", "action = ? and at > ? and at <= ?", values, rule.at_least)
 
     def _found(
         self, table: str, condition: str, values: Sequence[Parameter], at_least: int = 1
     ) -> Condition:
         """The supporter has at least so many rows of the table that satisfy the condition."""
+        if any(isinstance(value, str) and NUL in value for value in values):
+            return NOBODY
         if self._lowering == "sets":
             enough = f" group by supporter_id having count(*) >= {at_least}" if at_least > 1 else ""
             sql = f"s.supporter_id in (select supporter_id from {table} where {condition}{enough})"
@@ -190,6 +195,13 @@ class _Compiler:
                 f" and {condition}{enough})"
             )
         return Condition(sql, tuple(values))
+
+
+def since_ms(until_ms: int, days: float) -> int:
+    """The far edge of a window, in whole milliseconds and within 64 bits: for a comparison with a
+    real number PostgreSQL would not use its index.
+    """
+    return math.floor(max(until_ms - days * DAY_MS, EARLIEST))
 
 
 def negated(condition: Condition) -> Condition:
@@ -208,7 +220,7 @@ def _joined(word: Literal["and", "or"], parts: Sequence[Condition]) -> Condition
 
 
 def _speaks(rule: Speaks) -> Condition:
-    languages = [language.casefold() for language in rule.languages]
+    languages = _possible(language.casefold() for language in rule.languages)
     if not languages:
         return NOBODY
     return Condition(
@@ -222,10 +234,10 @@ def _sampled(rule: Sample) -> Condition:
         return EVERYBODY
     if not rule.seed:
         return Condition("s.bucket < ?", (end,))
-    return Condition(f"{samples.SQL_FUNCTION}(?, s.supporter_id) < ?", (rule.seed, end))
+    return Condition(f"{samples.BUCKET} < ?", (samples.prefix(rule.seed), end))
 
 
-def _comparison(rule: Attribute) -> tuple[str, tuple[Parameter, ...]] | None:
+def _comparison(rule: Attribute) -> tuple[str, tuple[str, ...]] | None:
     """The condition on `shape` and `value`, or None when nothing can satisfy it."""
     if rule.comparison == "exists":
         return "", ()
@@ -238,20 +250,37 @@ def _comparison(rule: Attribute) -> tuple[str, tuple[Parameter, ...]] | None:
         )
     shape, value = shaped(rule.values[0])
     if rule.comparison in _ORDERINGS:
-        if shape == "yes_no":
+        if shape == "yes_no" or (shape == "number" and value == NOT_A_NUMBER):
             return None
-        return f" and shape = ? and value {rule.comparison} ?", (shape, value)
+        return _ordering(shape, rule.comparison, value)
     return " and shape = ? and value = ?", (shape, value)
 
 
-def _one_of(rule: Attribute) -> tuple[str, tuple[Parameter, ...]]:
-    by_shape: dict[str, list[Parameter]] = {}
+def _ordering(shape: str, comparison: str, value: str) -> tuple[str, tuple[str, ...]]:
+    """Nothing that is kept lies between a text up to its NUL and the whole of it."""
+    before, nul, _ = value.partition(NUL)
+    if nul:
+        comparison = comparison.rstrip("=") + ("=" if comparison.startswith("<") else "")
+    return f" and shape = ? and value {comparison} ?", (shape, before)
+
+
+def _one_of(rule: Attribute) -> tuple[str, tuple[str, ...]]:
+    by_shape: dict[str, list[str]] = {}
     for each in rule.values:
         shape, value = shaped(each)
         by_shape.setdefault(shape, []).append(value)
-    choices = " or ".join(f"shape = ? and value in ({_marks(v)})" for v in by_shape.values())
-    values = [[shape, *values] for shape, values in by_shape.items()]
-    return f" and ({choices})", tuple(value for group in values for value in group)
+    one = "shape = ? and value in (select value from json_each(?))"
+    values = [(shape, json.dumps(_free_of_nul(values))) for shape, values in by_shape.items()]
+    return f" and ({' or '.join([one] * len(values))})", tuple(v for pair in values for v in pair)
+
+
+def _possible(names: Iterable[str]) -> list[str]:
+    """Those that somebody may have: nobody's code or language is empty."""
+    return [name for name in _free_of_nul(names) if name]
+
+
+def _free_of_nul(values: Iterable[str]) -> list[str]:
+    return [value for value in values if NUL not in value]
 
 
 def _marks(values: Iterable[object]) -> str:

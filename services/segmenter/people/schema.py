@@ -1,5 +1,8 @@
 """The tables of people: who they are, what they did, what stops their mail, where they belong.
 
+Several segmenters may share them. All that is about a person is written by the owner of the
+person's partition alone; `suppression` is the one table that each of them writes.
+
 `supporter` is narrow, because counts scan it; what only a mail or a reader of one profile needs
 stands in `profile`, beside the memory that its columns are made from. Times are milliseconds since
 the epoch. Everything but the keys follows from the memory, the events and the suppressions.
@@ -8,6 +11,11 @@ the epoch. Everything but the keys follows from the memory, the events and the s
 from __future__ import annotations
 
 from typing import Final
+
+from services.segmenter.people import samples
+
+POSTGRES_DDL: Final[tuple[str, ...]] = samples.POSTGRES_DDL
+"""What only PostgreSQL needs besides."""
 
 PEOPLE_DDL: Final[tuple[str, ...]] = (
     # standing: `mailable`, or the first reason why not (see profiles.Standing).
@@ -40,9 +48,9 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
         given integer not null, provenance text not null, primary key (kind, supporter_id)
     ) strict, without rowid""",
     "create index supporter_area_by_code on supporter_area(kind, code, supporter_id)",
-    # shape: text, number or yes_no; value is text, an integer or a real, and 0 or 1.
+    # shape: text, number or yes_no; value is text that sorts as the values do (attribute_values).
     """create table supporter_attribute(
-        name text not null, supporter_id text not null, shape text not null, value any not null,
+        name text not null, supporter_id text not null, shape text not null, value text not null,
         primary key (name, supporter_id)
     ) strict, without rowid""",
     """create table identity(
@@ -66,19 +74,22 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
     "create index action_by_name on action(action, at, supporter_id)",
     """create index action_by_send on action(send_id, supporter_id, action)
         where send_id is not null""",
-    # subject is an address key or a supporter_id; reading says which reading of the topic saw it.
+    # subject is an address key or a supporter_id; partition and log_offset say which record of the
+    # topic made the row, reading which reading of it last saw that record (see suppressions).
     """create table suppression(
         subject text not null, scope text not null, reason text not null, at integer not null,
-        reading integer not null, primary key (subject, scope)
+        partition integer not null, log_offset integer not null, reading integer not null,
+        primary key (subject, scope)
     ) strict, without rowid""",
+    # In which version a segment was seeded among the people of a partition.
     """create table live_segment(
-        segment text primary key, version text not null, rule text not null,
-        seeded_at integer not null
+        segment text not null, partition integer not null, version text not null,
+        seeded_at integer not null, primary key (segment, partition)
     ) strict, without rowid""",
     # Up to when time alone has been let to move people of a partition.
     "create table sweep(partition integer primary key, swept_at integer not null) strict",
     """create table membership(
-        segment text not null, supporter_id text not null, since integer not null,
-        primary key (segment, supporter_id)
+        segment text not null, partition integer not null, supporter_id text not null,
+        since integer not null, primary key (segment, partition, supporter_id)
     ) strict, without rowid""",
 )

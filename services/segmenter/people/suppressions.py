@@ -1,34 +1,48 @@
-"""The `suppressions` topic as a table of the store.
+"""The `suppressions` topic as a table of the store, which every segmenter of it keeps.
 
-It is read from its beginning at every start. Rows that a whole reading did not bring again are
-gone from the topic (a tombstone does not stay there for ever) and are removed when it has caught
-up; until then they still count, so that nobody is free for a moment.
+Each reads the topic from its beginning at every start, and each writes what it reads. A row knows
+the record that made it, by its offset: an older record never undoes a newer one, however far apart
+two readers are. Rows whose record a whole reading did not bring are gone from the topic (a
+tombstone does not stay there for ever) and are removed when it has caught up; until then they
+still count, so that nobody is free for a moment.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
-
-import apsw
 
 from services.segmenter.people.withdrawals import EVERYTHING
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.log.record import Stored
 from shared.observability.logs import Journal
-from shared.store.sqlite import SqliteStore
+from shared.store.database import Database
+from shared.store.port import Store, Unit
 from shared.wire.cloudevents import decode
 from shared.wire.suppressions import Suppression
 
 _BEGIN: Final = "select coalesce(max(reading), 0) + 1 from suppression"
+_NEWEST: Final = "select partition, max(log_offset) from suppression group by partition"
+_ANOTHER_LOG: Final = "update suppression set log_offset = -1 where partition = ?"
+# What another reader has brought from a newer record stands. Of two readings the later one marks:
+# it proves that the record was on the topic more lately.
 _SET: Final = """
-    insert into suppression(subject, scope, reason, at, reading) values (?, ?, ?, ?, ?)
+    insert into suppression(subject, scope, reason, at, partition, log_offset, reading)
+    values (?, ?, ?, ?, ?, ?, ?)
     on conflict (subject, scope) do update set
-        reason = excluded.reason, at = excluded.at, reading = excluded.reading"""
-_LIFT: Final = "delete from suppression where subject = ? and scope = ?"
-_FORGET: Final = "delete from suppression where reading < ?"
+        reason = excluded.reason, at = excluded.at, partition = excluded.partition,
+        log_offset = excluded.log_offset,
+        reading = case when excluded.reading > suppression.reading then excluded.reading
+            else suppression.reading end
+    where excluded.log_offset >= suppression.log_offset"""
+_LIFT: Final = "delete from suppression where subject = ? and scope = ? and log_offset <= ?"
+_GONE: Final = """
+    select subject, scope from suppression where partition = ? and log_offset < ? and reading < ?"""
+_FORGET: Final = """
+    delete from suppression
+    where subject = ? and scope = ? and partition = ? and log_offset < ? and reading < ?"""
 _REASONS: Final = """
     select subject, reason from suppression
     where subject in (select value from json_each(?)) and scope in (select value from json_each(?))
@@ -39,44 +53,68 @@ _REASON: Final = "select reason from suppression where subject = ? and scope = ?
 class Suppressions:
     """One reading of the topic, from its beginning, into the store. Used by one thread."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        """Begins a reading: what is applied must now start with the topic's first record."""
+    def __init__(self, store: Store[Unit], end_offsets: Callable[[], Mapping[int, int]]) -> None:
+        """Begins a reading: what is applied must from now on start with the topic's first record.
+
+        `end_offsets` of the topic, by partition.
+        """
         self._store = store
         self._journal = Journal("people.suppressions")
         self.unreadable: list[tuple[Stored, NeverRetry]] = []
         ((self._reading,),) = store.connection.execute(_BEGIN)
+        newest = dict(store.connection.execute(_NEWEST))
+        # Asked after the rows: a row of this log has its record on it.
+        self._ends = dict(end_offsets())
+        self._distrust(newest)
 
     def apply(self, stored: Stored) -> None:
         """Apply one record, in a transaction of its own."""
         self.apply_all((stored,))
 
     def apply_all(self, records: Iterable[Stored]) -> None:
-        """Apply records, oldest first of each key, in one transaction. Repetition is harmless.
+        """Apply records, oldest first of each key. Repetition is harmless, and so is a part of it.
 
         A record that cannot be read suppresses its subject all the same, since a withdrawal must
         never be lost.
         """
         newest = {stored.key: stored for stored in records if stored.key is not None}
-        if not newest:
-            return
         lifted, rows = [], []
-        for key, stored in sorted(newest.items()):
-            subject, bar, scope = key.decode("utf-8", "replace").rpartition("|")
+        for key, stored in newest.items():
+            subject, bar, scope = _text(key).rpartition("|")
             if not bar:
                 subject, scope = scope, EVERYTHING
+            place = (stored.partition, stored.offset)
             if stored.value is None:
-                lifted.append((subject, scope))
+                lifted.append((subject, scope, stored.offset))
             else:
-                rows.append((subject, scope, *self._read(stored), self._reading))
-        with self._store.unit() as unit:
-            unit.connection.executemany(_LIFT, lifted)
-            unit.connection.executemany(_SET, rows)
+                rows.append((subject, scope, *self._read(stored), *place, self._reading))
+        self._write(_LIFT, lifted)
+        self._write(_SET, rows)
 
     def caught_up(self) -> int:
-        """The topic has been read to its end: forget what it does not hold; how many rows."""
-        with self._store.unit() as unit:
-            unit.connection.execute(_FORGET, (self._reading,))
-            return unit.connection.changes()
+        """The topic has been read at least as far as it reached when the reading began: forget
+        what it did not hold then; how many rows.
+        """
+        gone = []
+        for partition, end in self._ends.items():
+            old = (partition, end, self._reading)
+            found = self._store.connection.execute(_GONE, old)
+            gone += [(subject, scope, *old) for subject, scope in found]
+        self._write(_FORGET, gone)
+        return len(gone)
+
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """One transaction, in order of the keys: so that no two readers wait for each other."""
+        if rows:
+            with self._store.unit() as unit:
+                unit.connection.executemany(sql, sorted(rows))
+
+    def _distrust(self, newest: Mapping[int, int]) -> None:
+        """Rows from beyond the end are of another log: any record of this one replaces them."""
+        for partition, offset in sorted(newest.items()):
+            if offset >= self._ends.get(partition, 0):
+                with self._store.unit() as unit:
+                    unit.connection.execute(_ANOTHER_LOG, (partition,))
 
     def _read(self, stored: Stored) -> tuple[str, int]:
         """Reason and time."""
@@ -95,7 +133,12 @@ class Suppressions:
         return "unsubscribed", stored.timestamp_ms
 
 
-def reason_of(connection: apsw.Connection, subject: str, scope: str = EVERYTHING) -> str | None:
+def _text(key: bytes) -> str:
+    """A key as text that any database takes; what is changed by that was nobody's id."""
+    return key.decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+def reason_of(connection: Database, subject: str, scope: str = EVERYTHING) -> str | None:
     """Why the subject is suppressed in that scope, or None."""
     for (reason,) in connection.execute(_REASON, (subject, scope)):
         return str(reason)
@@ -103,7 +146,7 @@ def reason_of(connection: apsw.Connection, subject: str, scope: str = EVERYTHING
 
 
 def reasons_of(
-    connection: apsw.Connection, subjects: Iterable[str], scopes: Iterable[str] = (EVERYTHING,)
+    connection: Database, subjects: Iterable[str], scopes: Iterable[str] = (EVERYTHING,)
 ) -> dict[str, str]:
     """Why each of the subjects is suppressed in one of the scopes; the others are absent."""
     asked = (json.dumps(list(subjects)), json.dumps(list(scopes)))

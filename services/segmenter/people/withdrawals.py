@@ -54,6 +54,10 @@ class Saying:
     freed: Sequence[str]
     withdrawn: Withdrawn
 
+    def says(self) -> bool:
+        """Whether there is anything to say."""
+        return bool(self.suppressions or self.freed)
+
 
 def saying(supporter_id: str, profile: Profile, said: Withdrawn) -> Saying:
     """What the profile asks for beyond what has been said."""

@@ -6,13 +6,14 @@ that nobody is missed who was written before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from services.segmenter.people.audience import Member, members
+from services.segmenter.people.audience import Chosen, audience
 from services.segmenter.sends.audience_batches import area_data, areas_json, edition_of
-from services.segmenter.sends.frozen_sets import FrozenSets
+from services.segmenter.sends.frozen_sets import COLUMNS, FrozenSets
 from services.segmenter.sends.outcome_events import emit_final
 from services.segmenter.sends.programme import Planned
 from services.segmenter.sends.variants import draw
@@ -21,7 +22,7 @@ from shared.ids import event_id, message_id
 from shared.log.partitioner import partition_of
 from shared.log.record import TopicPartition
 from shared.log.topics import CONTROL, EVENTS, SUPPORTERS
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Unit
 from shared.wire.cloudevents import encode
 from shared.wire.control import FreezeReported
 
@@ -31,12 +32,15 @@ NO_AREA_DATA = "no data for this area, and no default"
 class Barrier:
     """Whether a partition has read what was on the log when a send was first seen to be due."""
 
-    def __init__(self, store: SqliteStore, end_offsets: Callable[[str], dict[int, int]]) -> None:
-        self._store, self._end_offsets = store, end_offsets
+    def __init__(self, end_offsets: Callable[[str], dict[int, int]]) -> None:
+        self._end_offsets = end_offsets
         self._goals: dict[str, dict[TopicPartition, int]] = {}
 
-    def passed(self, send_id: str, partition: int) -> bool:
-        """True once both inputs of the partition are read that far."""
+    def passed(self, send_id: str, partition: int, read: Mapping[TopicPartition, int]) -> bool:
+        """True once both inputs of the partition are read that far; `read` is how far they are.
+
+        Whoever takes the partition over sees the send later, and so waits for no less.
+        """
         goal = self._goals.get(send_id)
         if goal is None:
             goal = {
@@ -45,42 +49,40 @@ class Barrier:
                 for number, end in self._end_offsets(topic).items()
             }
             self._goals[send_id] = goal
-        read = self._store.positions(partition)
         return all(
             read.get(place, 0) >= end for place, end in goal.items() if place.partition == partition
         )
 
-    def forget(self, send_id: str) -> None:
-        self._goals.pop(send_id, None)
 
-
-def freeze(
-    unit: SqliteUnit, planned: Planned, partition: int, partitions: int, now: datetime
-) -> int:
+def freeze(unit: Unit, planned: Planned, partition: int, partitions: int, now: datetime) -> int:
     """Freeze the part and report it; how many people. Does nothing when it was frozen before.
 
     The part of a send for who newly qualifies begins empty, that of a cancelled one stays so.
     """
     sets = FrozenSets(unit.connection)
     send = planned.send
+    unit.check(partition)
     if not sets.begin(send.name, 0, partition, "frozen", to_ms(now)):
         return 0
-    empty = send.mode == "newly_qualifies" or planned.order.cancelled
-    found = [] if empty else list(
-        members(
+    by_variant: Counter[str] = Counter()
+    by_edition: Counter[str] = Counter()
+    if send.mode != "newly_qualifies" and not planned.order.cancelled:
+        for page in audience(
             unit.connection, planned.segment.rule, now, partition,
             topic=send.topic, send_id=send.name,
-        )
-    )  # fmt: skip
-    add_members(unit, planned, found, partition, now)
-    frozen, _, _ = sets.counts(send.name, 0, partition)
+        ):  # fmt: skip
+            rows = _rows(unit, planned, page, partition, now)
+            sets.fill(rows)
+            by_variant.update(row[COLUMNS.index("variant")] for row in rows)
+            by_edition.update(row[COLUMNS.index("edition")] for row in rows)
+    frozen = by_variant.total()
     report = FreezeReported(
         send_id=send.name,
         occurrence=0,
         partition=partition,
         frozen=frozen,
-        by_variant=sets.shape(send.name, 0, partition, "variant"),
-        by_edition=sets.shape(send.name, 0, partition, "edition"),
+        by_variant=dict(by_variant),
+        by_edition=dict(by_edition),
         at=now,
     )
     unit.emit(
@@ -100,17 +102,18 @@ def freeze(
 
 
 def add_members(
-    unit: SqliteUnit, planned: Planned, found: Iterable[Member], partition: int, now: datetime
+    unit: Unit, planned: Planned, found: Iterable[Chosen], partition: int, now: datetime
 ) -> None:
-    """Rows of a frozen set for these people. Whose area has no data ends as failed, by name."""
-    sets = FrozenSets(unit.connection)
-    sets.add(_rows(unit, planned, found, partition, now))
+    """Put these people into a frozen set that is there."""
+    FrozenSets(unit.connection).add(_rows(unit, planned, found, partition, now))
 
 
 def _rows(
-    unit: SqliteUnit, planned: Planned, found: Iterable[Member], partition: int, now: datetime
-) -> Iterator[tuple[Any, ...]]:
+    unit: Unit, planned: Planned, found: Iterable[Chosen], partition: int, now: datetime
+) -> list[tuple[Any, ...]]:
+    """Rows of a frozen set. Whose area has no data ends as failed, by name."""
     send = planned.send
+    rows: list[tuple[Any, ...]] = []
     for member in found:
         edition = edition_of(planned, member.areas)
         row = (
@@ -124,6 +127,7 @@ def _rows(
                 unit, partition, "failed", NO_AREA_DATA, send_id=send.name, message_id=row[4],
                 supporter_id=member.supporter_id, variant=row[6], edition=edition, now=now,
             )  # fmt: skip
-            yield (*row, "failed", NO_AREA_DATA, to_ms(now))
+            rows.append((*row, "failed", NO_AREA_DATA, to_ms(now)))
         else:
-            yield (*row, None, None, to_ms(now))
+            rows.append((*row, None, None, to_ms(now)))
+    return rows

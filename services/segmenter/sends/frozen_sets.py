@@ -5,19 +5,42 @@ Books are sets: frozen minus final is open, with names. All functions run inside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import apsw
-
+from services.segmenter.people.ownership import Owned
+from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
+from shared.store.database import Database, copy_rows
 from shared.wire.events import Event
+
+_TYPES: Final[dict[str, Type]] = {
+    "send_id": "text", "occurrence": "bigint", "supporter_id": "text", "partition": "bigint",
+    "message_id": "text", "address_key": "text", "variant": "text", "edition": "text",
+    "areas": "text", "state": "text", "reason": "text", "frozen_ms": "bigint",
+}  # fmt: skip
+COLUMNS: Final = tuple(_TYPES)
+"""Of a row that is frozen; `areas` is JSON."""
+
+FROZEN: Final = Upsert("frozen", _TYPES, ("send_id", "occurrence", "supporter_id"))
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of a part: frozen, released, finals by state; what is in doubt and unsettled is not final."""
+
+    frozen: int = 0
+    released: int = 0
+    finals: dict[str, int] = field(default_factory=dict)
 
 
 class FrozenSets:
     """Over one connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._db = connection
 
     def begin(
@@ -31,33 +54,25 @@ class FrozenSets:
         )
         return bool(self._db.changes())
 
-    def parts(self, partition: int) -> dict[tuple[str, int], str]:
-        """(send, occurrence) to state, of one partition."""
+    def begun(self, partitions: Iterable[int]) -> set[tuple[str, int]]:
+        """(send, partition) of the parts of these partitions, whatever became of them."""
+        listed = json.dumps(sorted(partitions))
         return {
-            (send_id, occurrence): state
-            for send_id, occurrence, state in self._db.execute(
-                "select send_id, occurrence, state from send_part where partition = ?",
-                (partition,),
+            (send_id, partition)
+            for send_id, partition in self._db.execute(
+                "select send_id, partition from send_part where occurrence = 0 and partition in"
+                " (select cast(value as bigint) from json_each(?))",
+                (listed,),
             )
         }
 
-    def move(self, send_id: str, occurrence: int, partition: int, state: str) -> None:
-        self._db.execute(
-            "update send_part set state = ?, dirty = 1"
-            " where send_id = ? and occurrence = ? and partition = ?",
-            (state, send_id, occurrence, partition),
-        )
+    def fill(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of a part that was begun in this unit; see `add`."""
+        copy_rows(self._db, "frozen", COLUMNS, rows)
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of (send, occurrence, supporter, partition, message, address key, variant,
-        edition, areas JSON, state, reason, frozen_ms).
-        """
-        self._db.executemany(
-            "insert into frozen(send_id, occurrence, supporter_id, partition, message_id,"
-            " address_key, variant, edition, areas, state, reason, frozen_ms)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-            rows,
-        )
+        """Rows of COLUMNS. Who is there already stays."""
+        FROZEN.write(self._db, rows)
 
     def unreleased(self, send_id: str, occurrence: int, partition: int, limit: int) -> list[Frozen]:
         """The next rows to release, in order of supporter id."""
@@ -81,118 +96,134 @@ class FrozenSets:
         return int(number)
 
     def release(self, send_id: str, occurrence: int, supporter_ids: Iterable[str]) -> None:
-        self._db.executemany(
-            "update frozen set released = 1"
-            " where send_id = ? and occurrence = ? and supporter_id = ?",
-            [(send_id, occurrence, supporter_id) for supporter_id in supporter_ids],
+        self._db.execute(
+            "update frozen set released = 1 where send_id = ? and occurrence = ?"
+            " and supporter_id in (select value from json_each(?))",
+            (send_id, occurrence, json.dumps(list(supporter_ids))),
         )
 
     def finish(
-        self, send_id: str, occurrence: int, supporter_id: str, state: str, reason: str
+        self, send_id: str, occurrence: int, supporter_ids: Iterable[str], state: str, reason: str
     ) -> None:
         """A final state reached before release."""
         self._db.execute(
-            "update frozen set state = ?, reason = ?"
-            " where send_id = ? and occurrence = ? and supporter_id = ? and state is null",
-            (state, reason, send_id, occurrence, supporter_id),
+            "update frozen set state = ?, reason = ? where send_id = ? and occurrence = ?"
+            " and supporter_id in (select value from json_each(?)) and state is null",
+            (state, reason, send_id, occurrence, json.dumps(list(supporter_ids))),
         )
 
-    def outcomes(self, events: Sequence[Event]) -> None:
+    def outcomes(self, events: Iterable[Event]) -> None:
         """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted."""
-        self._db.executemany(
-            "update frozen set state = ?, settled = ?, reason = ?"
-            " where send_id = ? and occurrence = ? and supporter_id = ?"
-            " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
-            [
-                (e.kind, int(e.settled), e.reason, e.send_id, e.occurrence, e.supporter_id, e.kind)
-                for e in events
-            ],
-        )  # fmt: skip
+        alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for event in _one_each(events):
+            said = (event.kind, int(event.settled), event.reason, event.send_id, event.occurrence)
+            alike[said].append(event.supporter_id)
+        for (kind, *facts), supporter_ids in alike.items():
+            self._db.execute(
+                "update frozen set state = ?, settled = ?, reason = ?"
+                " where send_id = ? and occurrence = ?"
+                " and supporter_id in (select value from json_each(?))"
+                " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
+                (kind, *facts, json.dumps(supporter_ids), kind),
+            )
 
     def mark_dirty(self, parts: Iterable[tuple[str, int, int]]) -> None:
         """These parts (send, occurrence, partition) have progress to report."""
-        self._db.executemany(
-            "update send_part set dirty = 1"
-            " where send_id = ? and occurrence = ? and partition = ? and dirty = 0",
-            list(parts),
-        )
-
-    def dirty(self, before_ms: int) -> list[tuple[str, int, int]]:
-        """Parts with news whose last report is older."""
-        return [
-            (send_id, occurrence, partition)
-            for send_id, occurrence, partition in self._db.execute(
-                "select send_id, occurrence, partition from send_part"
-                " where dirty = 1 and reported_ms < ?",
-                (before_ms,),
+        marked = sorted(set(parts))
+        if marked:
+            self._db.executemany(
+                "update send_part set dirty = 1"
+                " where send_id = ? and occurrence = ? and partition = ? and dirty = 0",
+                marked,
             )
-        ]
 
-    def reported(self, send_id: str, occurrence: int, partition: int, now_ms: int) -> None:
-        self._db.execute(
-            "update send_part set dirty = 0, reported_ms = ?"
-            " where send_id = ? and occurrence = ? and partition = ?",
-            (now_ms, send_id, occurrence, partition),
-        )
-
-    def counts(
-        self, send_id: str, occurrence: int, partition: int
-    ) -> tuple[int, int, dict[str, int]]:
-        """(frozen, released, finals by state); what is in doubt and unsettled is not final."""
-        frozen = released = 0
-        finals: dict[str, int] = {}
-        for state, settled, out, number in self._db.execute(
-            "select state, settled, released, count(*) from frozen"
-            " where send_id = ? and occurrence = ? and partition = ? group by 1, 2, 3",
-            (send_id, occurrence, partition),
+    def dirty(self, partitions: Iterable[int], before_ms: int) -> dict[tuple[str, int], list[int]]:
+        """Parts of these partitions with news whose last report is older: by (send, occurrence)."""
+        found: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for send_id, occurrence, partition in self._db.execute(
+            "select send_id, occurrence, partition from send_part"
+            " where dirty = 1 and reported_ms < ?"
+            " and partition in (select cast(value as bigint) from json_each(?))"
+            " order by send_id, occurrence, partition",
+            (before_ms, json.dumps(sorted(partitions))),
         ):
-            frozen += number
-            released += number if out else 0
-            if state is not None and settled:
-                finals[state] = finals.get(state, 0) + number
-        return frozen, released, finals
+            found[send_id, occurrence].append(partition)
+        return found
 
-    def shape(self, send_id: str, occurrence: int, partition: int, column: str) -> dict[str, int]:
-        """Frozen by `variant` or by `edition`."""
-        if column not in {"variant", "edition"}:
-            raise ValueError(column)
-        return dict(
-            self._db.execute(
-                f"select {column}, count(*) from frozen"
-                " where send_id = ? and occurrence = ? and partition = ? group by 1",
-                (send_id, occurrence, partition),
-            )
+    def reported(
+        self, send_id: str, occurrence: int, partitions: Iterable[int], now_ms: int
+    ) -> None:
+        self._db.execute(
+            "update send_part set dirty = 0, reported_ms = ? where send_id = ? and occurrence = ?"
+            " and partition in (select cast(value as bigint) from json_each(?))",
+            (now_ms, send_id, occurrence, json.dumps(sorted(partitions))),
         )
+
+    def counts(self, send_id: str, occurrence: int, partitions: Iterable[int]) -> dict[int, Counts]:
+        """Of each of these partitions."""
+        listed = list(partitions)
+        found = {partition: Counts() for partition in listed}
+        for partition, state, settled, out, number in self._db.execute(
+            "select partition, state, settled, released, count(*) from frozen"
+            " where send_id = ? and occurrence = ?"
+            " and partition in (select cast(value as bigint) from json_each(?))"
+            " group by partition, state, settled, released",
+            (send_id, occurrence, json.dumps(listed)),
+        ):
+            counts = found[partition]
+            counts.frozen += number
+            counts.released += number if out else 0
+            if state is not None and settled:
+                counts.finals[state] = counts.finals.get(state, 0) + number
+        return found
 
     def open_sends_of(self, supporter_ids: Sequence[str]) -> list[tuple[str, str, int]]:
         """(send, supporter, partition) of rows of these supporters that are still open."""
-        marks = ",".join("?" * len(supporter_ids))
         return [
             (send_id, supporter_id, partition)
             for send_id, supporter_id, partition in self._db.execute(
                 "select send_id, supporter_id, partition from frozen"
-                f" where supporter_id in ({marks})"
+                " where supporter_id in (select value from json_each(?))"
                 " and (state is null or (state = 'unconfirmed' and settled = 0))",
-                supporter_ids,
+                (json.dumps(list(supporter_ids)),),
             )
         ]
 
     def newly_qualified(
-        self, send_id: str, topic: str, segment: str, since_ms: int, limit: int
+        self, send_id: str, topic: str, segment: str, since_ms: int, owned: Owned, limit: int
     ) -> dict[int, list[str]]:
-        """Partition to mailable members of a live segment since then, not in the frozen set yet."""
+        """Owned partition to its mailable members of a live segment since then who are not in the
+        frozen set yet.
+        """
         found: dict[int, list[str]] = {}
+        scopes = ("everything", f"topic:{topic}", f"send:{send_id}")
+        suppressed = (
+            "exists (select 1 from suppression x where x.subject = {} and x.scope in (?, ?, ?))"
+        )
         for supporter_id, partition in self._db.execute(
-            "select m.supporter_id, s.partition from membership m"
+            "select m.supporter_id, m.partition from membership m"
             " join supporter s on s.supporter_id = m.supporter_id"
-            " where m.segment = ? and m.since >= ? and s.standing = 'mailable'"
-            " and not exists (select 1 from suppression x"
-            "  where x.subject in (m.supporter_id, s.address_key)"
-            "  and x.scope in ('everything', 'topic:' || ?, 'send:' || ?))"
+            f" where m.segment = ? and {owned.sql('m.partition')} and m.since >= ?"
+            " and s.standing = 'mailable'"
+            f" and not {suppressed.format('s.supporter_id')}"
+            f" and not {suppressed.format('s.address_key')}"
             " and not exists (select 1 from frozen f where f.send_id = ?"
             "  and f.occurrence = 0 and f.supporter_id = m.supporter_id)"
             " order by m.supporter_id limit ?",
-            (segment, since_ms, topic, send_id, send_id, limit),
+            (segment, since_ms, *scopes, *scopes, send_id, limit),
         ):
             found.setdefault(partition, []).append(supporter_id)
         return found
+
+
+def _one_each(events: Iterable[Event]) -> Iterator[Event]:
+    """Of several events about one message the one that they come to, whatever was known before:
+    the last `accepted`; else the first that leaves no doubt; else the last.
+    """
+    last: dict[tuple[str | None, int, str], Event] = {}
+    for event in events:
+        key = (event.send_id, event.occurrence, event.supporter_id)
+        known = last.get(key)
+        if known is None or known.kind == "unconfirmed" or event.kind == "accepted":
+            last[key] = event
+    return iter(last.values())

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import apsw
-
+from services.segmenter.people.ownership import Owned
 from services.segmenter.sends.programme import ProgrammeView
 from shared.clock import from_ms
+from shared.store.database import Database
 
 MARKS = ("delivered", "bounced", "opened", "clicked", "acted")
 
 
-def books(connection: apsw.Connection, programme: ProgrammeView, send_id: str) -> dict[str, Any]:
-    """The account of a send, to the last person: whole, by variant, by edition.
+def books(
+    connection: Database, programme: ProgrammeView, send_id: str, owned: Owned
+) -> dict[str, Any]:
+    """The account of a send among the owned, to the last person: whole, by variant, by edition.
 
     `frozen` = `open` + `in_doubt` + the sum of `states`; `unreleased` are part of `open`.
     """
@@ -22,7 +24,8 @@ def books(connection: apsw.Connection, programme: ProgrammeView, send_id: str) -
     by: dict[str, dict[str, dict[str, Any]]] = {"variant": {}, "edition": {}}
     for variant, edition, state, settled, released, number in connection.execute(
         "select variant, edition, state, settled, released, count(*) from frozen"
-        " where send_id = ? group by 1, 2, 3, 4, 5",
+        f" where send_id = ? and {owned.sql('partition')}"
+        " group by variant, edition, state, settled, released",
         (send_id,),
     ):
         word = _word(state, settled)
@@ -32,7 +35,7 @@ def books(connection: apsw.Connection, programme: ProgrammeView, send_id: str) -
             entry = by[part].setdefault(name, {"frozen": 0, "states": {}} | dict.fromkeys(MARKS, 0))
             entry["frozen"] += number
             entry["states"][word] = entry["states"].get(word, 0) + number
-    _marks(connection, send_id, by)
+    _marks(connection, send_id, owned, by)
     decision = programme.decisions.get((send_id, 0))
     return {
         **whole,
@@ -42,9 +45,7 @@ def books(connection: apsw.Connection, programme: ProgrammeView, send_id: str) -
     }
 
 
-def frozen_of(
-    connection: apsw.Connection, send_id: str, supporter_id: str
-) -> dict[str, Any] | None:
+def frozen_of(connection: Database, send_id: str, supporter_id: str) -> dict[str, Any] | None:
     """The supporter's row in the frozen set of the send."""
     for state, settled, reason, variant, edition, areas, frozen_ms, released in connection.execute(
         "select state, settled, reason, variant, edition, areas, frozen_ms, released from frozen"
@@ -64,9 +65,7 @@ def frozen_of(
     return None
 
 
-def delivery_of(
-    connection: apsw.Connection, send_id: str, supporter_id: str
-) -> dict[str, Any] | None:
+def delivery_of(connection: Database, send_id: str, supporter_id: str) -> dict[str, Any] | None:
     """What came back about the supporter's message: times by mark."""
     columns = ", ".join(f"{mark}_at" for mark in ("accepted", *MARKS))
     for row in connection.execute(
@@ -96,14 +95,18 @@ def _add(whole: dict[str, Any], word: str, number: int) -> None:
 
 
 def _marks(
-    connection: apsw.Connection, send_id: str, by: dict[str, dict[str, dict[str, Any]]]
+    connection: Database,
+    send_id: str,
+    owned: Owned,
+    by: dict[str, dict[str, dict[str, Any]]],
 ) -> None:
-    sums = ", ".join(f"sum(d.{mark}_at is not null)" for mark in MARKS)
+    numbers_of = ", ".join(f"count(d.{mark}_at)" for mark in MARKS)
     for part in ("variant", "edition"):
         for name, *numbers in connection.execute(
-            f"select f.{part}, {sums} from frozen f join delivery d"
+            f"select f.{part}, {numbers_of} from frozen f join delivery d"
             " on d.send_id = f.send_id and d.supporter_id = f.supporter_id"
-            " and d.occurrence = f.occurrence where f.send_id = ? group by 1",
+            f" and d.occurrence = f.occurrence where f.send_id = ? and {owned.sql('f.partition')}"
+            f" group by f.{part}",
             (send_id,),
         ):
-            by[part][name].update(zip(MARKS, (int(n or 0) for n in numbers), strict=True))
+            by[part][name].update(zip(MARKS, numbers, strict=True))

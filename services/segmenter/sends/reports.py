@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import apsw
-
+from services.segmenter.sends.frozen_sets import Counts
 from shared.ids import event_id
 from shared.log.record import Record
 from shared.log.topics import CONTROL
+from shared.store.database import Database
 from shared.wire.cloudevents import encode
 from shared.wire.control import FreezeReported, ProgressReported
 from shared.wire.programme import SendDecision
@@ -17,14 +17,16 @@ from shared.wire.programme import SendDecision
 class Reports:
     """Over one connection; writes happen inside the caller's unit."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._db = connection
 
     def keep(self, report: FreezeReported | ProgressReported) -> None:
         """Cumulative snapshots: the newest one stands."""
         self._db.execute(
-            "insert into report values (?, ?, ?, ?, ?, ?) on conflict do update"
-            " set frozen = excluded.frozen, body = excluded.body",
+            "insert into report(send_id, occurrence, partition, kind, frozen, body)"
+            " values (?, ?, ?, ?, ?, ?)"
+            " on conflict (send_id, occurrence, partition, kind)"
+            " do update set frozen = excluded.frozen, body = excluded.body",
             (
                 report.send_id, report.occurrence, report.partition, report.ce_type,
                 report.frozen, report.model_dump_json(),
@@ -48,17 +50,18 @@ class Reports:
     def note_decision(self, decision: SendDecision, home: int) -> None:
         """Remember what is in the outbox, so that it is not decided twice."""
         self._db.execute(
-            "insert into report values (?, ?, ?, 'decision', ?, ?) on conflict do update"
-            " set frozen = excluded.frozen, body = excluded.body",
+            "insert into report(send_id, occurrence, partition, kind, frozen, body)"
+            " values (?, ?, ?, 'decision', ?, ?)"
+            " on conflict (send_id, occurrence, partition, kind)"
+            " do update set frozen = excluded.frozen, body = excluded.body",
             (decision.send_id, decision.occurrence, home, decision.frozen, decision.state),
         )
 
-    def decided(self, decision: SendDecision) -> bool:
-        """Whether the newest decision made here has this state."""
-        return any(
-            body == decision.state
-            for _, body in self._bodies(decision.send_id, decision.occurrence, "decision")
-        )
+    def decided(self, send_id: str, occurrence: int) -> str | None:
+        """The state of the newest decision made by an owner of the send's key, if any."""
+        for _, body in self._bodies(send_id, occurrence, "decision"):
+            return body
+        return None
 
     def _bodies(self, send_id: str, occurrence: int, kind: str) -> list[tuple[int, str]]:
         return list(
@@ -75,14 +78,13 @@ def progress_record(
     occurrence: int,
     partition: int,
     home: int,
-    counts: tuple[int, int, dict[str, int]],
+    counts: Counts,
     now: datetime,
 ) -> Record:
     """The record of a part's progress, to the home partition of the send."""
-    frozen, released, finals = counts
     report = ProgressReported(
         send_id=send_id, occurrence=occurrence, partition=partition,
-        frozen=frozen, released=released, finals=finals, at=now,
+        frozen=counts.frozen, released=counts.released, finals=counts.finals, at=now,
     )  # fmt: skip
     return encode(
         report,

@@ -22,10 +22,12 @@ SENDS_DDL: Final[tuple[str, ...]] = (
         released integer not null default 0, frozen_ms integer not null,
         primary key (send_id, occurrence, supporter_id)
     ) strict, without rowid""",
-    """create index frozen_unreleased on frozen(send_id, occurrence, partition)
+    """create index frozen_unreleased on frozen(send_id, occurrence, partition, supporter_id)
         where released = 0 and state is null""",
-    "create index frozen_open on frozen(send_id, occurrence, partition) where state is null",
+    """create index frozen_outstanding on frozen(send_id, occurrence, partition)
+        where released = 1 and state is null""",
     "create index frozen_by_supporter on frozen(supporter_id)",
+    # What the owner of a send's key has heard of all partitions, and what it has decided.
     """create table report(
         send_id text not null, occurrence integer not null, partition integer not null,
         kind text not null, frozen integer not null, body text not null,

@@ -7,10 +7,12 @@ release on it. `finished` goes the same way. What happens when is in `tick`, in 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from services.segmenter.people.audience import done_any, members_by_id
+from services.segmenter.people.audience import Chosen, done_any, members_by_id
+from services.segmenter.people.ownership import Owned
 from services.segmenter.sends.audience_batches import Frozen, batches, recipient
 from services.segmenter.sends.decisions import approve_held, decide_finish, decide_launch
 from services.segmenter.sends.freezing import Barrier, add_members, freeze
@@ -21,12 +23,12 @@ from services.segmenter.sends.reports import Reports, progress_record
 from shared.clock import to_ms
 from shared.ids import event_id
 from shared.log.partitioner import partition_of
-from shared.log.record import Record
+from shared.log.record import Record, TopicPartition
 from shared.log.topics import PROGRAMME
 from shared.loop.delivery import Delivery
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Store, Unit
 from shared.wire.cloudevents import encode
 from shared.wire.control import FreezeReported, ProgressReported
 from shared.wire.events import FINAL_KINDS, Event, EventKind
@@ -36,6 +38,8 @@ PAGE = 500
 REPORT_MS = 1_000
 TICK_MS = 200
 QUALIFIED = 5_000
+LONGEST_TICK_SECONDS = 2.0
+"""Then the loop is let to turn, so that the partitions stay ours; the rest is done next time."""
 
 
 class Sends:
@@ -43,7 +47,7 @@ class Sends:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store[Unit],
         programme: ProgrammeView,
         partitions: int,
         wave_recipients: int,
@@ -53,26 +57,27 @@ class Sends:
     ) -> None:
         self._store, self._programme = store, programme
         self._partitions, self._wave = partitions, wave_recipients
-        self._barrier = Barrier(store, end_offsets)
+        self._barrier = Barrier(end_offsets)
         self._fail_points, self._metrics = fail_points, metrics
         self._next_tick_ms = 0
+        self._until = 0.0
         self._drained: set[tuple[str, int]] = set()
-        self._begun: set[tuple[str, int]] = set()
+        self._begun: set[tuple[str, int]] | None = None
         self._said_last: set[tuple[str, datetime]] = set()
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery], now: datetime) -> None:
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Books from events; reports from `control`; exclusions from actions."""
         sets, reports = FrozenSets(unit.connection), Reports(unit.connection)
         outcomes: list[Event] = []
         touched: set[tuple[str, int, int]] = set()
-        actions: list[tuple[Event, int]] = []
+        actions: list[Event] = []
         for delivery in deliveries:
             match delivery.envelope.data:
                 case Event(kind=kind, send_id=str() as send_id) as event if kind in FINAL_KINDS:
-                    outcomes.append(event)
+                    outcomes.append(_keepable(event))
                     touched.add((send_id, event.occurrence, delivery.stored.partition))
                 case Event(kind="acted", action=str()) as event:
-                    actions.append((event, delivery.stored.partition))
+                    actions.append(event)
                 case FreezeReported() | ProgressReported() as report:
                     reports.keep(report)
                 case _:
@@ -84,11 +89,14 @@ class Sends:
     def tick(self, now: datetime) -> None:
         """1. Freeze what is due. 2. Decide. 3. Take in who newly qualifies. 4. Release.
         5. Close what was cancelled or is late before release. 6. Report progress.
+
+        All of it for the owned partitions alone, in units that check that they are owned still.
         """
         owned = sorted(self._store.owned())
         if not owned or to_ms(now) < self._next_tick_ms:
             return
         self._next_tick_ms = to_ms(now) + TICK_MS
+        self._until = time.monotonic() + LONGEST_TICK_SECONDS
         if not self._programme.halted:
             self._freeze_due(owned, now)
             self._decide(owned, now)
@@ -96,39 +104,45 @@ class Sends:
             self._release(owned, now)
         self._close_unreleased(owned, now)
         self._say_last(owned, now)
-        self._report(now)
+        self._report(owned, now)
 
     def forget(self) -> None:
         """Ownership has changed: what was seen of parts may not hold any more."""
         self._drained.clear()
-        self._begun.clear()
+        self._begun = None
         self._said_last.clear()
 
     def _freeze_due(self, owned: list[int], now: datetime) -> None:
+        sets = FrozenSets(self._store.connection)
+        begun = self._begun = sets.begun(owned) if self._begun is None else self._begun
+        read: dict[int, dict[TopicPartition, int]] = {}
         for send_id, order in list(self._programme.orders.items()):
             due = order.due_at is not None and order.due_at <= now
             if not due or (send_id, 0) in self._programme.decisions:
                 continue
-            planned = self._programme.planned(send_id)
+            missing = [partition for partition in owned if (send_id, partition) not in begun]
+            planned = self._programme.planned(send_id) if missing else None
             if planned is None:
                 continue
-            for partition in owned:
-                if (send_id, partition) not in self._begun:
+            for partition in missing:
+                if self._late():
+                    return
+                if partition not in read:
+                    read[partition] = self._store.positions(partition)
+                if self._barrier.passed(send_id, partition, read[partition]):
                     self._freeze_part(planned, partition, now)
+                    begun.add((send_id, partition))
 
     def _freeze_part(self, planned: Planned, partition: int, now: datetime) -> None:
-        send_id = planned.send.name
-        if (send_id, 0) in FrozenSets(self._store.connection).parts(partition):
-            self._begun.add((send_id, partition))
-            return
-        if not self._barrier.passed(send_id, partition):
-            return
         with self._store.unit() as unit:
-            unit.check(partition)
             frozen = freeze(unit, planned, partition, self._partitions, now)
             self._fail_points.reach("segmenter.freeze.before_commit")
+        self._drained.discard((planned.send.name, partition))
         self._metrics.frozen.inc(frozen)
         self._fail_points.reach("segmenter.freeze.after_commit")
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._until
 
     def _decide(self, owned: list[int], now: datetime) -> None:
         """For sends whose key is in an owned partition."""
@@ -138,7 +152,7 @@ class Sends:
                 continue
             planned = self._programme.planned(send_id)
             decision = None if planned is None else self._decision(planned, now)
-            if decision is None or self._told(decision):
+            if decision is None:
                 continue
             with self._store.unit() as unit:
                 unit.emit(home, _decision_record(decision))
@@ -147,10 +161,15 @@ class Sends:
 
     def _decision(self, planned: Planned, now: datetime) -> SendDecision | None:
         """What is to be decided about a send now, if anything."""
-        due_at = planned.order.due_at
+        name, due_at = planned.send.name, planned.order.due_at
         if due_at is None or due_at > now:
             return None
-        made = self._programme.decisions.get((planned.send.name, 0))
+        made = self._programme.decisions.get((name, 0))
+        if made is not None and made.state not in {"released", "held"}:
+            return None
+        noted = Reports(self._store.connection).decided(name, 0)
+        if noted is not None and (made is None or made.state != noted):
+            return None  # decided, by us or by the owner before us, and not on our programme yet
         return self._first(planned, now) if made is None else self._next(planned, made, now)
 
     def _first(self, planned: Planned, now: datetime) -> SendDecision | None:
@@ -169,16 +188,12 @@ class Sends:
         if held is not None:
             return held
         since = _closed_at(planned, now)
-        if made.state not in {"released", "held"} or since is None:
+        if since is None:
             return None
         progress = Reports(self._store.connection).progress(send.name, 0)
         return decide_finish(
             made, progress, self._partitions, now, since=since, cancelled=order.cancelled
         )
-
-    def _told(self, decision: SendDecision) -> bool:
-        """Whether this decision is in the outbox or on the log already."""
-        return Reports(self._store.connection).decided(decision)
 
     def _qualify(self, owned: list[int], now: datetime) -> None:
         """People who entered the segment of a `newly qualifies` send since it was launched."""
@@ -189,10 +204,11 @@ class Sends:
             if _closed_at(planned, now) is not None or order.due_at is None:
                 continue
             found = FrozenSets(self._store.connection).newly_qualified(
-                send.name, send.topic, send.segment, to_ms(order.due_at), QUALIFIED
-            )
-            for partition in sorted(found.keys() & set(owned)):
-                self._take_in(planned, partition, found[partition], now)
+                send.name, send.topic, send.segment, to_ms(order.due_at),
+                Owned(frozenset(owned), self._partitions), QUALIFIED,
+            )  # fmt: skip
+            for partition, supporter_ids in sorted(found.items()):
+                self._take_in(planned, partition, supporter_ids, now)
 
     def _take_in(
         self, planned: Planned, partition: int, supporter_ids: Sequence[str], now: datetime
@@ -201,9 +217,12 @@ class Sends:
         self._drained.discard((send.name, partition))
         with self._store.unit() as unit:
             unit.check(partition)
-            found = list(
-                members_by_id(unit.connection, supporter_ids, topic=send.topic, send_id=send.name)
-            )
+            found = [
+                Chosen(member.supporter_id, member.address_key, member.areas)
+                for member in members_by_id(
+                    unit.connection, supporter_ids, topic=send.topic, send_id=send.name
+                )
+            ]
             add_members(unit, planned, found, partition, now)
             if found:
                 FrozenSets(unit.connection).mark_dirty([(send.name, 0, partition)])
@@ -216,6 +235,8 @@ class Sends:
             if planned.order.paused or planned.order.cancelled:
                 continue
             for partition in owned:
+                if self._late():
+                    return
                 if (planned.send.name, partition) not in self._drained:
                     self._release_part(planned, partition, now)
 
@@ -237,7 +258,6 @@ class Sends:
         send = planned.send
         with self._store.unit() as unit:
             unit.check(partition)
-            sets = FrozenSets(unit.connection)
             ids = [row.supporter_id for row in rows]
             mailable = {
                 member.supporter_id: member
@@ -246,17 +266,23 @@ class Sends:
                 )
             }
             done = done_any(unit.connection, ids, send.unless_done) if send.unless_done else set()
-            going = []
-            for row in rows:
-                if row.supporter_id in done:
-                    self._end(unit, sets, send.name, row, "excluded", "has acted since", now)
-                elif row.supporter_id not in mailable:
-                    self._end(unit, sets, send.name, row, "suppressed", "suppressed since", now)
-                else:
-                    member = mailable[row.supporter_id]
-                    going.append(recipient(planned, 0, row, member))
+            left = [row for row in rows if row.supporter_id not in done]
+            self._end(
+                unit, send.name, [row for row in rows if row.supporter_id in done],
+                "excluded", "has acted since", now,
+            )  # fmt: skip
+            self._end(
+                unit, send.name, [row for row in left if row.supporter_id not in mailable],
+                "suppressed", "suppressed since", now,
+            )  # fmt: skip
+            going = [
+                recipient(planned, 0, row, mailable[row.supporter_id])
+                for row in left
+                if row.supporter_id in mailable
+            ]
             for record in batches(send.name, partition, going, now):
                 unit.emit(partition, record)
+            sets = FrozenSets(unit.connection)
             sets.release(send.name, 0, [one.supporter_id for one in going])
             sets.mark_dirty([(send.name, 0, partition)])
             self._fail_points.reach("segmenter.release.before_commit")
@@ -265,19 +291,22 @@ class Sends:
 
     def _end(
         self,
-        unit: SqliteUnit,
-        sets: FrozenSets,
+        unit: Unit,
         send_id: str,
-        row: Frozen,
+        rows: Sequence[Frozen],
         state: EventKind,
         reason: str,
         now: datetime,
     ) -> None:
-        sets.finish(send_id, 0, row.supporter_id, state, reason)
-        emit_final(
-            unit, row.partition, state, reason, send_id=send_id, message_id=row.message_id,
-            supporter_id=row.supporter_id, variant=row.variant, edition=row.edition, now=now,
-        )  # fmt: skip
+        if not rows:
+            return
+        ids = [row.supporter_id for row in rows]
+        FrozenSets(unit.connection).finish(send_id, 0, ids, state, reason)
+        for row in rows:
+            emit_final(
+                unit, row.partition, state, reason, send_id=send_id, message_id=row.message_id,
+                supporter_id=row.supporter_id, variant=row.variant, edition=row.edition, now=now,
+            )  # fmt: skip
 
     def _close_unreleased(self, owned: list[int], now: datetime) -> None:
         """Cancelled or late before release: each person gets a final state."""
@@ -290,21 +319,21 @@ class Sends:
             else:
                 continue
             for partition in owned:
-                self._end_unreleased(planned.send.name, partition, state, reason, now)
+                if (planned.send.name, partition) not in self._drained:
+                    self._end_unreleased(planned.send.name, partition, state, reason, now)
 
     def _end_unreleased(
         self, send_id: str, partition: int, state: EventKind, reason: str, now: datetime
     ) -> None:
-        while True:
+        while not self._late():
             rows = FrozenSets(self._store.connection).unreleased(send_id, 0, partition, PAGE)
             if not rows:
+                self._drained.add((send_id, partition))
                 return
             with self._store.unit() as unit:
                 unit.check(partition)
-                sets = FrozenSets(unit.connection)
-                for row in rows:
-                    self._end(unit, sets, send_id, row, state, reason, now)
-                sets.mark_dirty([(send_id, 0, partition)])
+                self._end(unit, send_id, rows, state, reason, now)
+                FrozenSets(unit.connection).mark_dirty([(send_id, 0, partition)])
 
     def _say_last(self, owned: list[int], now: datetime) -> None:
         """Every part of a send that takes in nobody more reports once again: that closes it."""
@@ -313,34 +342,34 @@ class Sends:
             if since is None or (name, since) in self._said_last:
                 continue
             with self._store.unit() as unit:
+                unit.check(*owned)
                 FrozenSets(unit.connection).mark_dirty([(name, 0, number) for number in owned])
             self._said_last.add((name, since))
 
-    def _report(self, now: datetime) -> None:
-        due = FrozenSets(self._store.connection).dirty(to_ms(now) - REPORT_MS)
-        due = [part for part in due if part[2] in self._store.owned()]
+    def _report(self, owned: list[int], now: datetime) -> None:
+        due = FrozenSets(self._store.connection).dirty(owned, to_ms(now) - REPORT_MS)
         if not due:
             return
         with self._store.unit() as unit:
+            unit.check(*{partition for partitions in due.values() for partition in partitions})
             sets = FrozenSets(unit.connection)
-            for send_id, occurrence, partition in due:
-                counts = sets.counts(send_id, occurrence, partition)
+            for (send_id, occurrence), partitions in due.items():
                 home = partition_of(send_id, self._partitions)
-                unit.emit(
-                    partition, progress_record(send_id, occurrence, partition, home, counts, now)
-                )
-                sets.reported(send_id, occurrence, partition, to_ms(now))
+                for partition, counts in sets.counts(send_id, occurrence, partitions).items():
+                    record = progress_record(send_id, occurrence, partition, home, counts, now)
+                    unit.emit(partition, record)
+                sets.reported(send_id, occurrence, partitions, to_ms(now))
 
     def _exclude(
         self,
-        unit: SqliteUnit,
+        unit: Unit,
         sets: FrozenSets,
-        actions: Iterable[tuple[Event, int]],
+        actions: Iterable[Event],
         now: datetime,
     ) -> None:
         """An action that a running send names in `unless_done` stops that send's mail."""
         by_supporter: dict[str, set[str]] = {}
-        for event, _ in actions:
+        for event in actions:
             by_supporter.setdefault(event.supporter_id, set()).add(event.action or "")
         if not by_supporter:
             return
@@ -369,6 +398,13 @@ class Sends:
             or decision.state in {"released", "held"}
             if (planned := self._programme.planned(send_id)) is not None
         ]
+
+
+def _keepable(event: Event) -> Event:
+    """A reason may be somebody else's words; PostgreSQL keeps no NUL."""
+    if event.reason is None or "\x00" not in event.reason:
+        return event
+    return event.model_copy(update={"reason": event.reason.replace("\x00", "\ufffd")})
 
 
 def _closed_at(planned: Planned, now: datetime) -> datetime | None:

@@ -25,7 +25,8 @@ from shared.loop.work import StatefulWork, StatelessWork
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import LoopSettings
-from shared.store.sqlite import SqliteStore, SqliteUnit
+from shared.store.port import Unit
+from shared.store.sqlite import SqliteStore
 from shared.wire.supporters import SupporterChanged
 
 PARTITIONS = 4
@@ -60,7 +61,7 @@ class Stateful:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         for delivery, record in zip(deliveries, copies(deliveries, self._folder), strict=True):
             unit.connection.execute(
                 "insert into seen values (?)", ((record.value or b"").decode(),)
@@ -92,7 +93,7 @@ def main(kind: str, folder_name: str, fail_at: str, until: str) -> None:
     else:
         store = SqliteStore(folder / "store.db", DDL, synchronous="FULL")
         relay = Relay("copy", (SUPPORTERS,), member, store, fail_points, metrics)
-        stateful = StatefulWork(
+        stateful: StatefulWork[Unit] = StatefulWork(
             "copy", (SUPPORTERS,), member, store, Stateful(folder), relay, clock, fail_points
         )
         loop = Loop(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ def is_so(rule: InArea | HasTag | Attribute | Speaks | Sample, who: Someone) -> 
                 language.lower() for language in languages
             }
         case Sample(percent=percent, seed=seed):
-            digest = blake2b(f"{seed}\x00{who.supporter_id}".encode()).digest()
+            digest = sha256(f"{seed}\x00{who.supporter_id}".encode()).digest()
             return int.from_bytes(digest[:8], "big") / 2**64 < percent / 100
 
 

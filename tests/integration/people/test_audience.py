@@ -139,7 +139,9 @@ def test_a_seeded_sample_can_be_asked_on_any_connection(world: World) -> None:
     half = Sample(percent=50, seed="spring")
     sampled = world.mailable(half)
     assert 10 < len(sampled) < 40
-    assert count(world.store.sibling().connection, half, NOON).mailable == len(sampled)
+    reader = world.store.reader()
+    assert count(reader, half, NOON, world.owned).mailable == len(sampled)
+    reader.close()
     assert holding(world.connection, half, NOON, [person(n) for n in range(50)]) == sampled
 
 
@@ -151,8 +153,9 @@ def test_a_rule_that_cannot_be_asked_says_so_at_once(world: World) -> None:
         world.members(broken)
 
 
-def test_given_people_are_looked_up_and_never_searched_for(world: World) -> None:
+def test_given_people_are_looked_up_and_never_searched_for(sqlite_world: World) -> None:
     """A join instead would read everyone into a Bloom filter for a handful of people."""
+    world = sqlite_world
     consenting(world, *range(3))
     world.connection.execute("analyze")
     with Overheard(world) as overheard:

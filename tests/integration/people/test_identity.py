@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from services.segmenter.people.identity import by_address, by_external
+from collections.abc import Mapping
+from typing import Any
+
+from services.segmenter.people.identity import Meant, by_address, by_external
 from shared.wire.supporters import ExternalIdentity
 from tests.integration.people.world import Overheard, World, change, key, person
 
@@ -16,27 +19,33 @@ def known_as(source: str, external_id: str) -> ExternalIdentity:
 def test_a_supporter_is_found_by_each_id_they_were_ever_stated_under(world: World) -> None:
     world.hear(change(ADA, identity=known_as("crm", "7")))
     world.hear(change(ADA, 1, identity=known_as("action network", "x|7")))
-    found = by_external(
-        world.connection, [("crm", "7"), ("action network", "x|7"), ("crm", "8"), ("7", "crm")]
-    )
-    assert found == {("crm", "7"): ADA, ("action network", "x|7"): ADA}
+    asked = [("crm", "7"), ("action network", "x|7"), ("crm", "8"), ("7", "crm")]
+    assert whose(by_external(world.connection, asked, world.owned)) == {
+        ("crm", "7"): ADA,
+        ("action network", "x|7"): ADA,
+    }
 
 
 def test_one_id_under_two_supporters_means_the_one_stated_first(world: World) -> None:
     world.hear(change(BEN, 5, identity=known_as("crm", "7")))
     world.hear(change(ADA, 9, identity=known_as("crm", "7")))
-    assert by_external(world.connection, [("crm", "7")]) == {("crm", "7"): BEN}
+    assert whose(by_external(world.connection, [("crm", "7")], world.owned)) == {("crm", "7"): BEN}
     world.hear(change(ADA, 1, identity=known_as("crm", "7")))
-    assert by_external(world.connection, [("crm", "7")]) == {("crm", "7"): ADA}
+    assert whose(by_external(world.connection, [("crm", "7")], world.owned)) == {("crm", "7"): ADA}
 
 
 def test_an_address_is_found_in_any_spelling_by_its_key(world: World) -> None:
     world.hear(change(ADA, profile={"email": "Ada@Example.org"}))
-    found = by_address(world.connection, [key("ada@example.ORG"), key("ben@example.org")])
-    assert found == {key("ada@example.org"): ADA}
+    asked = [key("ada@example.ORG"), key("ben@example.org")]
+    assert whose(by_address(world.connection, asked, world.owned)) == {key("ada@example.org"): ADA}
 
 
-def test_lookups_read_no_table_from_end_to_end(world: World) -> None:
+def whose(found: Mapping[Any, Meant]) -> dict[Any, str]:
+    return {asked: meant.supporter_id for asked, meant in found.items()}
+
+
+def test_lookups_read_no_table_from_end_to_end(sqlite_world: World) -> None:
+    world = sqlite_world
     for number in range(20):
         world.hear(
             change(
@@ -46,7 +55,7 @@ def test_lookups_read_no_table_from_end_to_end(world: World) -> None:
             )
         )
     with Overheard(world) as overheard:
-        by_external(world.connection, [("crm", "7")])
-        by_address(world.connection, [key("p7@example.org")])
+        by_external(world.connection, [("crm", "7")], world.owned)
+        by_address(world.connection, [key("p7@example.org")], world.owned)
     assert len(overheard.statements) == 2
     assert {name.split()[0] for name in overheard.scanned()} <= {"json_each"}

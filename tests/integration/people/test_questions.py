@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import apsw
+import pytest
 
 from services.segmenter.people import questions
 from services.segmenter.people.rehearsal import Verdict, rehearse
@@ -45,7 +45,7 @@ def rehearsed(world: World, *changes: SupporterChanged) -> list[Verdict]:
 
 def test_a_count_is_plain_json(world: World) -> None:
     ada(world)
-    counted = questions.count_of(world.connection, TAGGED, world.clock.now())
+    counted = questions.count_of(world.connection, TAGGED, world.clock.now(), world.owned)
     assert json.loads(json.dumps(counted)) == {
         "matching": 1,
         "mailable": 1,
@@ -62,9 +62,10 @@ def test_segments_are_listed_with_counts_and_with_what_is_wrong(world: World) ->
     world.use(tagged=TAGGED)
     world.use(tagged=TAGGED)
     now = world.clock.now()
-    with world.store.unit() as unit:
-        world.people.use_segments(unit, [tagged], now)
-    first, second, third = questions.listing(world.connection, [tagged, edited, broken], now)
+    world.people.use_segments([tagged], now)
+    assert world.people.seed_next(world.store, world.store.owned(), now)
+    listed = questions.listing(world.connection, [tagged, edited, broken], now, world.owned)
+    first, second, third = listed
     assert (first["mailable"], first["live"], first["description"]) == (1, 1, "Those tagged a")
     assert (second["mailable"], second["live"]) == (1, None)
     assert "age" in third["unusable"]
@@ -81,7 +82,7 @@ def test_an_import_learns_who_its_rows_are(world: World) -> None:
         {"source": "crm", "external_id": "8", "address_key": key("gone@example.org")},
         {"source": "other", "external_id": "7"},
     ]
-    by_id, by_address, new, other = questions.known(world.connection, keys)
+    by_id, by_address, new, other = questions.known(world.connection, keys, world.owned)
     assert by_id["supporter_id"] == ADA
     assert by_id["fields"]["first_name"] == "Ada"
     assert (by_id["attributes"], by_id["tags"], by_id["given_areas"]) == (
@@ -103,7 +104,7 @@ def test_an_old_address_is_nobodys_and_a_shared_one_is_the_first_ones(world: Wor
         {"address_key": key("old@example.org")},
         {"address_key": key("shared@example.org")},
     ]
-    old, shared = questions.known(world.connection, asked)
+    old, shared = questions.known(world.connection, asked, world.owned)
     assert old["supporter_id"] is None
     assert shared["supporter_id"] == ADA
 
@@ -207,7 +208,7 @@ def test_a_profile_shows_everything_known_with_where_it_is_from(world: World) ->
     ada(world)
     world.use(tagged=TAGGED)
     world.hear(event("acted", ADA, 3, action="pledged", send_id="s1"))
-    shown = questions.profile(world.connection, ADA)
+    shown = questions.profile(world.connection, ADA, world.owned)
     assert shown is not None
     assert shown["fields"]["email"] == "ada@example.org"
     assert shown["standing"] == "mailable"
@@ -219,19 +220,20 @@ def test_a_profile_shows_everything_known_with_where_it_is_from(world: World) ->
     assert shown["segments"][0]["segment"] == "tagged"
     assert shown["joined"]["source"] == "crm"
     json.dumps(shown)
-    assert questions.profile(world.connection, BEN) is None
+    assert questions.profile(world.connection, BEN, world.owned) is None
 
 
 def test_questions_only_read(world: World) -> None:
     ada(world)
     world.use(tagged=TAGGED)
-    world.connection.pragma("wal_checkpoint(truncate)")
-    reading = apsw.Connection(str(world.path), flags=apsw.SQLITE_OPEN_READONLY)
-    now = world.clock.now()
-    assert questions.count_of(reading, Sample(percent=100, seed="x"), now)["mailable"] == 1
-    assert questions.listing(reading, [Segment(name="tagged", rule=TAGGED)], now)
-    assert questions.known(reading, [{"address_key": key("ada@example.org")}])
+    reading, now, owned = world.store.reader(), world.clock.now(), world.owned
+    counted = questions.count_of(reading, Sample(percent=100, seed="x"), now, owned)
+    assert counted["mailable"] == 1
+    assert questions.listing(reading, [Segment(name="tagged", rule=TAGGED)], now, owned)
+    assert questions.known(reading, [{"address_key": key("ada@example.org")}], owned)
     assert questions.explanation(reading, TAGGED, ADA, now)["member"]
-    assert questions.profile(reading, ADA)
+    assert questions.profile(reading, ADA, owned)
     assert rehearse(reading, [change(ADA)], SECRET, now)
+    with pytest.raises(Exception, match=r"read-?only"):
+        reading.execute("delete from supporter")
     reading.close()

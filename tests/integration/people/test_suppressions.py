@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.segmenter.people.suppressions import Suppressions, reason_of, reasons_of
 from shared.log.embedded.body import EmbeddedLog
@@ -44,8 +47,9 @@ def record_of(stored: Stored) -> Record:
 
 def follow(log: EmbeddedLog, world: World) -> tuple[Suppressions, Table]:
     """A start: the table is read from the beginning."""
-    suppressions = Suppressions(world.store)
-    table = Table(log.follow(SUPPRESSIONS), suppressions.apply)
+    follower = log.follow(SUPPRESSIONS)
+    suppressions = Suppressions(world.store, follower.end_offsets)
+    table = Table(follower, suppressions.apply)
     table.refresh()
     return suppressions, table
 
@@ -123,3 +127,126 @@ def test_of_several_records_of_a_key_the_last_one_counts(world: World) -> None:
         [lifting("k", "everything"), suppression("k", "everything", "erased")]
     )
     assert reasons_of(world.connection, ["k", "unknown"]) == {"k": "erased"}
+
+
+class Reader:
+    """An instance at its own pace: what it applied so far, and whether its reading is whole."""
+
+    def __init__(self, world: World, log: EmbeddedLog) -> None:
+        self._follower = log.follow(SUPPRESSIONS)
+        self._suppressions = Suppressions(world.store, self._follower.end_offsets)
+        self._ends = self._follower.end_offsets()
+        self._whole = False
+
+    def read(self, records: int) -> list[Stored]:
+        """Apply the next few records."""
+        found = self._follower.read(max_records=records)
+        self._suppressions.apply_all(found)
+        return found
+
+    def catch_up(self) -> list[Stored]:
+        """Read to the end, and forget what is gone, once."""
+        found = []
+        while batch := self.read(2):
+            found += batch
+        if not self._whole:
+            self._suppressions.caught_up()
+            self._whole = True
+        return found
+
+    def close(self) -> None:
+        self._follower.close()
+
+
+KEYS = ("k0", "k1", "k2")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.sampled_from(KEYS), st.booleans()),
+        st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 3)),
+        st.tuples(st.just("catch up"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("restart"), st.integers(0, 2), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_readers_at_any_pace_never_free_anybody_and_agree_in_the_end(
+    shared_world: World, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    """The newest record that any of them has applied counts; only a lift may be forgotten for a
+    while, by who reads from the beginning.
+    """
+    world = shared_world
+    world.clear()
+    log = EmbeddedLog(tmp_path_factory.mktemp("log") / "log.db", PARTITIONS)
+    readers = [Reader(world, log) for _ in range(3)]
+    applied: dict[str, Stored] = {}
+
+    def note(records: list[Stored]) -> None:
+        for stored in records:
+            subject = (stored.key or b"").decode().partition("|")[0]
+            known = applied.get(subject)
+            if known is None or stored.offset >= known.offset:
+                applied[subject] = stored
+
+    for word, which, how in steps:
+        match word:
+            case "say":
+                say(log, which, "unsubscribed" if how else None)
+            case "read":
+                note(readers[which].read(how))
+            case "catch up":
+                note(readers[which].catch_up())
+            case _:
+                readers[which].close()
+                readers[which] = Reader(world, log)
+        suppressed = {subject for subject, _ in held(world)}
+        assert suppressed >= {key for key, stored in applied.items() if stored.value is not None}
+    for reader in readers:
+        reader.catch_up()
+        reader.close()
+    last = {s.key: s.value for s in log.follow(SUPPRESSIONS).read()}
+    expected = {(key or b"").decode().partition("|")[0] for key, v in last.items() if v is not None}
+    assert {subject for subject, _ in held(world)} == expected
+    log.close()
+
+
+def test_what_one_reader_brought_meanwhile_is_not_forgotten_by_another(
+    world: World, log: EmbeddedLog
+) -> None:
+    say(log, "old", "unsubscribed")
+    first, second = Reader(world, log), Reader(world, log)
+    first.catch_up()
+    second.read(1)
+    say(log, "new", "complained")
+    first.catch_up()
+    second._suppressions.caught_up()
+    assert {subject for subject, _ in held(world)} == {"old", "new"}
+    first.close()
+    second.close()
+
+
+def test_a_store_that_is_moved_to_another_log_believes_the_new_one(
+    world: World, tmp_path: Path, log: EmbeddedLog
+) -> None:
+    """There the offsets begin anew."""
+    for _ in range(20):
+        say(log, "came-back", "unsubscribed")
+        say(log, "gone", "unsubscribed")
+    follow(log, world)[1].close()
+    other = EmbeddedLog(tmp_path / "other.db", PARTITIONS)
+    say(other, "came-back", "unsubscribed")
+    say(other, "came-back", None)
+    suppressions, table = follow(other, world)
+    suppressions.caught_up()
+    assert held(world) == {}
+    table.close()
+    other.close()
+
+
+def test_a_key_with_a_nul_stops_nobody(world: World) -> None:
+    odd = Stored(SUPPRESSIONS, 0, 0, b"k\x00|everything", b"{", (), 7)
+    world.suppressions.apply_all([odd, suppression("k", "everything", "unsubscribed")])
+    assert reason_of(world.connection, "k") == "unsubscribed"

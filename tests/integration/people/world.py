@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import UUID
 
-from services.segmenter.people.audience import Counted, Member, count, members
+import apsw
+
+from services.segmenter.people.audience import (
+    Chosen,
+    Counted,
+    Member,
+    audience,
+    count,
+    members_by_id,
+)
 from services.segmenter.people.folding import Places
 from services.segmenter.people.handler import People
-from services.segmenter.people.schema import PEOPLE_DDL
+from services.segmenter.people.ownership import Owned
+from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from shared.clock import FixedClock
 from shared.ids import address_key
@@ -23,6 +33,9 @@ from shared.log.topics import EVENTS, MEMBERSHIPS, SUPPORTERS, SUPPRESSIONS
 from shared.loop.delivery import Delivery
 from shared.programme.definitions import Segment
 from shared.programme.rules import AllOf, Rule
+from shared.store.database import dialect_of
+from shared.store.port import Store, Unit
+from shared.store.postgres.store import PostgresStore
 from shared.store.sqlite import SqliteStore
 from shared.wire.cloudevents import Envelope, encode
 from shared.wire.events import Event
@@ -76,24 +89,49 @@ def event(kind: Any, who: str, minutes: float = 0, *, days: float = 0, **said: A
     return Event(kind=kind, supporter_id=who, at=at(minutes, days=days), **said)
 
 
-class World:
-    """People in a real store, with a clock that stands still."""
+def sqlite_store(path: Path) -> SqliteStore:
+    return SqliteStore(path, PEOPLE_DDL, synchronous="NORMAL")
 
-    def __init__(self, path: Path, places: Places) -> None:
-        self.path = path
-        self.store = SqliteStore(path, PEOPLE_DDL, synchronous="NORMAL")
-        self.connection = self.store.connection
-        for partition in range(PARTITIONS):
-            self.store.take(partition)
+
+def postgres_store(dsn: str) -> PostgresStore:
+    return PostgresStore(dsn, "segmenter", PEOPLE_DDL, postgres_ddl=POSTGRES_DDL)
+
+
+class World:
+    """People in a real store, with a clock that stands still. Owns all partitions, or those given:
+    then it is one of several instances.
+    """
+
+    def __init__(
+        self, store: Store[Unit], places: Places, owned: Iterable[int] = range(PARTITIONS)
+    ) -> None:
+        self.store = store
+        self.connection = store.connection
         self.clock = FixedClock(at(1_000))
         self._places = places
         self.people = People(places, SECRET, PARTITIONS, self.clock)
-        self.suppressions = Suppressions(self.store)
+        self.take(*owned)
+        self.suppressions = Suppressions(self.store, dict)
         self._made = 0
+
+    @property
+    def owned(self) -> Owned:
+        return Owned(self.store.owned(), PARTITIONS)
+
+    def take(self, *partitions: int) -> None:
+        for partition in partitions:
+            self.store.take(partition)
+        self.people.take(self.connection, set(partitions))
+
+    def lose(self, *partitions: int) -> None:
+        for partition in partitions:
+            self.store.drop(partition)
+        self.people.lose(set(partitions))
 
     def restart(self) -> None:
         """Another process on the same store: nothing in memory but what the store holds."""
         self.people = People(self._places, SECRET, PARTITIONS, self.clock)
+        self.take(*self.store.owned())
 
     def clear(self) -> None:
         """Nobody was ever here."""
@@ -121,12 +159,15 @@ class World:
     def use(self, **rules: Rule) -> None:
         """Make these the live segments, now."""
         segments = [Segment(name=name, rule=rule) for name, rule in rules.items()]
-        with self.store.unit() as unit:
-            self.people.use_segments(unit, segments, self.clock.now())
+        self.people.use_segments(segments, self.clock.now())
+        while self.people.seed_next(self.store, self.store.owned(), self.clock.now()):
+            pass
 
-    def sweep(self, owned: Sequence[int] = range(PARTITIONS)) -> int:
+    def sweep(self, owned: Iterable[int] | None = None) -> int:
+        """Of these of the owned partitions; of all when none are named."""
         with self.store.unit() as unit:
-            return self.people.sweep(unit, self.clock.now(), frozenset(owned))
+            mine = self.store.owned() if owned is None else frozenset(owned)
+            return self.people.sweep(unit, self.clock.now(), mine)
 
     def suppress(
         self, subject: str, scope: str = "everything", reason: SuppressionReason = "unsubscribed"
@@ -144,23 +185,36 @@ class World:
             )
 
     def count(self, rule: Rule = EVERYONE, **scopes: str) -> Counted:
-        return count(self.connection, rule, self.clock.now(), **scopes)
+        return count(self.connection, rule, self.clock.now(), self.owned, **scopes)
+
+    def audience(self, rule: Rule = EVERYONE, page: int = 2, **scopes: str) -> list[Chosen]:
+        """Of the owned partitions, by id."""
+        now = self.clock.now()
+        return sorted(
+            chosen
+            for partition in self.store.owned()
+            for chosen_of_page in audience(
+                self.connection, rule, now, partition, page=page, **scopes
+            )
+            for chosen in chosen_of_page
+        )
 
     def members(self, rule: Rule = EVERYONE, **scopes: str) -> list[Member]:
-        """Of all partitions, by id."""
-        found: list[Member] = []
-        for partition in range(PARTITIONS):
-            found += members(self.connection, rule, self.clock.now(), partition, **scopes)
-        return sorted(found, key=lambda member: member.supporter_id)
+        """The audience, with all that a mail needs, by id."""
+        ids = [chosen.supporter_id for chosen in self.audience(rule, **scopes)]
+        found = list(members_by_id(self.connection, ids, **scopes))
+        assert [member.supporter_id for member in found] == ids
+        return found
 
     def mailable(self, rule: Rule = EVERYONE, **scopes: str) -> set[str]:
-        return {member.supporter_id for member in self.members(rule, **scopes)}
+        return {chosen.supporter_id for chosen in self.audience(rule, **scopes)}
 
     def said(self, topic: str) -> list[Record]:
         """What waits in the outbox for a topic, in the order it was said."""
+        order = "rowid" if dialect_of(self.connection) == "sqlite" else "ctid"
         rows = self.connection.execute(
             "select out_partition, key, value, headers, timestamp_ms from outbox"
-            " where topic = ? order by rowid",
+            f" where topic = ? order by {order}",
             (topic,),
         )
         return [
@@ -188,9 +242,10 @@ class World:
             str(name): set()
             for (name,) in self.connection.execute("select segment from live_segment")
         }
-        for segment, supporter_id in self.connection.execute(
-            "select segment, supporter_id from membership"
+        for segment, partition, supporter_id in self.connection.execute(
+            "select segment, partition, supporter_id from membership"
         ):
+            assert partition == partition_of(supporter_id, PARTITIONS)
             found[str(segment)].add(str(supporter_id))
         return found
 
@@ -213,6 +268,7 @@ class Overheard:
     """The SQL that is run while it listens, with its values."""
 
     def __init__(self, world: World) -> None:
+        assert isinstance(world.connection, apsw.Connection)
         self._connection = world.connection
         self.statements: list[tuple[str, Any]] = []
 
@@ -232,7 +288,7 @@ class Overheard:
         return {
             str(step[3]).removeprefix("SCAN ")
             for sql, values in self.statements
-            if sql.lstrip().startswith("select")
+            if sql.lstrip().startswith(("select", "with"))
             for step in self._connection.execute(f"explain query plan {sql}", values)
             if str(step[3]).startswith("SCAN ")
         }

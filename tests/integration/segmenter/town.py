@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 
 from shared.ids import event_id, supporter_id_from_external
@@ -22,7 +26,7 @@ from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import AUDIENCE, EVENTS, PROGRAMME, SUPPORTERS
 from shared.programme.definitions import Definition, Segment, Send, Variant
-from shared.programme.rules import Did, HasTag
+from shared.programme.rules import Did, HasTag, Rule
 from shared.programme.versions import to_wire
 from shared.wire.batches import AudienceBatch, Recipient
 from shared.wire.cloudevents import decode, encode
@@ -52,16 +56,24 @@ def supporter(number: int) -> str:
     return supporter_id_from_external("test", str(number), SECRET)
 
 
-class Town:
-    """The log of a temporary home, and a segmenter on it."""
+@dataclass
+class Instance:
+    """A running segmenter."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+
+class Town:
+    """The log of a temporary home, and segmenters on it: one, or with PostgreSQL several."""
+
+    def __init__(self, home: Path, postgres: str = "") -> None:
+        self.home, self.postgres = home, postgres
         self.log = EmbeddedLog(home / "log.db", PARTITIONS)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
+        self.instances: dict[str, Instance] = {}
 
     def people(self, count: int, *, first: int = 0, **changes: Any) -> None:
         """Supporters with a consent, an address of their own and the tag `town`."""
@@ -111,33 +123,63 @@ class Town:
                 variant=one.variant, edition=one.edition, attempt=1,
             )  # fmt: skip
 
-    def start(self, fail_at: str = "") -> None:
+    def start(self, fail_at: str = "", name: str = "one", **settings: str) -> Instance:
+        """Start a segmenter, which kills itself at a fail point if one is named."""
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
         environment = dict(os.environ) | {
             "DOORSTEP_HOME": str(self.home),
+            "DOORSTEP_POSTGRES": self.postgres,
             "DOORSTEP_PARTITIONS": str(PARTITIONS),
             "DOORSTEP_SECRET": base64.b64encode(SECRET).decode(),
-            "DOORSTEP_SEGMENTER__PORT": str(self.port),
+            "DOORSTEP_SEGMENTER__PORT": str(port),
             "DOORSTEP_SEGMENTER__SWEEP_SECONDS": "0.2",
             "DOORSTEP_LOOP__POLL_SECONDS": "0.05",
             "DOORSTEP_LOOP__LEASE_SECONDS": "2",
             "DOORSTEP_FAIL_AT": fail_at,
+            **settings,
         }
-        with (self.home / "segmenter.log").open("ab") as log:
-            self.process = subprocess.Popen(
+        with (self.home / f"segmenter-{name}.log").open("ab") as log:
+            process = subprocess.Popen(
                 [sys.executable, "-m", "services.segmenter"],
                 cwd=ROOT, env=environment, stderr=log,
             )  # fmt: skip
+        self.instances[name] = Instance(process, port)
+        return self.instances[name]
+
+    def kill(self, name: str) -> None:
+        """As a machine that goes: no word to anybody."""
+        gone = self.instances.pop(name)
+        gone.process.kill()
+        gone.process.wait()
+
+    def freeze(self, name: str) -> None:
+        """Stop it where it is; but not while it holds the write lock of the embedded log, which
+        is one file for all: then everybody waits for it, as is known of that body.
+        """
+        while True:
+            self.instances[name].signal(signal.SIGSTOP)
+            try:
+                with closing(apsw.Connection(str(self.home / "log.db"))) as log:
+                    log.set_busy_timeout(500)
+                    log.execute("begin immediate")
+                    log.execute("rollback")
+                return
+            except apsw.BusyError:
+                self.thaw(name)
+
+    def thaw(self, name: str) -> None:
+        self.instances[name].signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        for name in list(self.instances):
+            self.kill(name)
         self.log.close()
 
-    def killed(self) -> bool:
+    def killed(self, name: str = "one") -> bool:
         """Wait for the process to end at its fail point."""
-        assert self.process is not None
-        return self.process.wait(timeout=40) == -9
+        return self.instances.pop(name).process.wait(timeout=40) == -9
 
     def released(self) -> list[Recipient]:
         """Everybody on the `audience` topic, as often as they stand there."""
@@ -165,13 +207,27 @@ class Town:
         }
         return Counter(supporter_id for _, supporter_id in found)
 
-    def ask(self, path: str, **query: str) -> dict[str, Any]:
-        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", params=query, timeout=10)
-        found: dict[str, Any] = answer.json()
+    def ask(self, path: str, of: str = "", **query: str) -> dict[str, Any]:
+        """Of an instance, or of the only one."""
+        (instance,) = [self.instances[of]] if of else self.instances.values()
+        address = f"http://127.0.0.1:{instance.port}{path}"
+        found: dict[str, Any] = httpx.get(address, params=query, timeout=10).json()
         return found
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + 40
+    def count(self, rule: Rule, of: str) -> dict[str, Any]:
+        """What an instance counts of a rule."""
+        address = f"http://127.0.0.1:{self.instances[of].port}/ask/count"
+        question = {"rule": rule.model_dump(mode="json")}
+        found: dict[str, Any] = httpx.post(address, json=question, timeout=10).json()
+        return found
+
+    def owned(self, name: str) -> list[int]:
+        """The partitions that an instance speaks for."""
+        partitions: list[int] = self.ask("/ask/segments", of=name)["partitions"]
+        return partitions
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
+        end = time.monotonic() + seconds
         while True:
             try:
                 if condition():
@@ -179,8 +235,11 @@ class Town:
             except httpx.HTTPError:
                 pass
             if time.monotonic() > end:
-                said = (self.home / "segmenter.log").read_text()[-3_000:]
-                raise AssertionError(f"in vain waited for {what}\n{said}")
+                said = "".join(
+                    f"\n{path.name}:\n{path.read_text()[-3_000:]}"
+                    for path in sorted(self.home.glob("segmenter-*.log"))
+                )
+                raise AssertionError(f"in vain waited for {what}{said}")
             time.sleep(0.05)
 
     def _person(self, number: int, changes: dict[str, Any]) -> Record:

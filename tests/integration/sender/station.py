@@ -12,8 +12,7 @@ import sys
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -34,6 +33,12 @@ from shared.wire.events import FINAL_KINDS, Event
 from shared.wire.programme import HaltOrder, SendOrder
 from shared.wire.suppressions import Suppression, SuppressionReason
 from tests.integration.sender.audience import Person, batches, entry, people
+from tests.integration.sender.ledgers import (
+    LedgerFile,
+    LedgerSchema,
+    LedgerView,
+    has_read_events,
+)
 from tests.integration.sender.processes import ROOT, ServiceProcess, free_port, until
 
 PARTITIONS = 6
@@ -41,13 +46,18 @@ WINDOW = 4
 READ_TIMEOUT = 1
 SETTLE = 2
 
+Body = Callable[[], str] | None
+"""What gives a station a fresh PostgreSQL database for its ledger; None: it is a SQLite file."""
+
 
 class Station:
     """One home folder with everything that surrounds a sender. Used as `with Station(...)`."""
 
-    def __init__(self, home: Path, *sandbox_options: str, **sender_settings: object) -> None:
+    def __init__(
+        self, home: Path, *sandbox_options: str, body: Body = None, **sender_settings: object
+    ) -> None:
         """`sender_settings`: as `window=8`, over the quick ones that tests use."""
-        self.home = home
+        self.home, self._body = home, body
         self.settings: dict[str, object] = {
             "partitions": PARTITIONS,
             "loop__lease_seconds": 1,
@@ -64,6 +74,11 @@ class Station:
             **{f"sender__{name}": value for name, value in sender_settings.items()},
         }
         self.ledger = home / "sender" / "ledger.db"
+        self.books: LedgerView = LedgerFile(self.ledger)
+        if body is not None:
+            dsn = body()
+            self.books = LedgerSchema(dsn)
+            self.settings["postgres"] = dsn
         self.frozen = home / "frozen.db"  # the sets the auditor is given
         self.log = EmbeddedLog(home / "log.db", PARTITIONS)
         port = self.settings["tracker__port"]
@@ -91,7 +106,12 @@ class Station:
         self.sandbox.kill()
         self._events.close()
         self._sets.close()
+        self.books.close()
         self.log.close()
+
+    def beside(self, name: str, *sandbox_options: str, **sender_settings: object) -> Station:
+        """Another station, with a ledger of the same kind."""
+        return Station(self.home / name, *sandbox_options, body=self._body, **sender_settings)
 
     def check(self) -> None:
         """Fails with its last words when the tracker has ended by itself."""
@@ -218,16 +238,9 @@ class Station:
 
     def rows(self, send: str) -> dict[str, dict[str, Any]]:
         """The ledger's rows of a send, by message id."""
-        if not self.ledger.exists():
-            return {}
         names = ("message_id", "state", "settled", "attempt", "reason", "ses_message_id")
-        with closing(reading(self.ledger)) as database:
-            if not list(database.execute("select 1 from sqlite_master where name = 'message'")):
-                return {}
-            found = database.execute(
-                f"select {','.join(names)} from message where send_id = ?", (send,)
-            )
-            return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+        found = self.books.rows(f"select {','.join(names)} from message where send_id = ?", (send,))
+        return {row[0]: dict(zip(names, row, strict=True)) for row in found}
 
     def states(self, send: str) -> Counter[str]:
         """How many are in which state; what is in doubt and not settled is "in doubt"."""
@@ -291,18 +304,10 @@ class Station:
         for send in sends:
             mails = sum(self.mailed(send).values())
             self.wait_for_event(send, "ses_sent", mails)
-        until(lambda: self.has_read(self.ledger), "the sender to read all events")
-
-    def has_read(self, store: Path) -> bool:
-        """Whether the service with this store has read all of `events`."""
-        ends = self.log.end_offsets(EVENTS)
-        with closing(reading(store)) as database:
-            positions = dict(
-                database.execute(
-                    "select partition, next_offset from input_position where topic = ?", (EVENTS,)
-                )
-            )
-        return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+        until(
+            lambda: has_read_events(self.books, self.log.end_offsets(EVENTS)),
+            "the sender to read all events",
+        )
 
     def audit(self, *sends: str, policy: str = "leave", **options: int) -> dict[str, Any]:
         """The auditor's verdict over these sends. Raises AssertionError when it cannot look.
@@ -314,7 +319,7 @@ class Station:
         flags += [flag for send in sends for flag in ("--send", send)]
         done = subprocess.run(
             [sys.executable, "-m", "deploy.auditor", "--mail", str(self.home / "ses"),
-             "--ledger", str(self.ledger), "--frozen", str(self.frozen), "--policy", policy,
+             *self.books.for_auditor(), "--frozen", str(self.frozen), "--policy", policy,
              "--json", *flags],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -345,16 +350,3 @@ class Station:
             for message_id, row in self.rows(send).items()
             if row["settled"] and row["state"] in FINAL_KINDS
         )
-
-
-def reading(path: Path) -> apsw.Connection:
-    """A connection that cannot write."""
-    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    database.set_busy_timeout(10_000)
-    return database
-
-
-def stations(home: Path, **sender_settings: object) -> Iterator[Station]:
-    """For fixtures: a station that is closed afterwards."""
-    with Station(home, **sender_settings) as station:
-        yield station

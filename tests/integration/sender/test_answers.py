@@ -9,15 +9,15 @@ import pytest
 from deploy.ses_sandbox.process import SandboxProcess
 from tests.integration.sender.audience import entry, mail_to, people
 from tests.integration.sender.processes import ServiceProcess, until
-from tests.integration.sender.station import WINDOW, Station
+from tests.integration.sender.station import WINDOW, Body, Station
 
 PEOPLE = 6
 KINDS = ("error_500", "error_503", "hang", "reset", "close")
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    with Station(tmp_path_factory.mktemp("answers")) as running:
+def station(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Iterator[Station]:
+    with Station(tmp_path_factory.mktemp("answers"), body=body) as running:
         yield running
 
 
@@ -102,7 +102,7 @@ def test_an_account_that_cannot_send_holds_everything_and_fails_nobody(
     station: Station, sandbox: SandboxProcess, name: str, trouble: object, sound: object
 ) -> None:
     # The hold lasts a minute: this sender is killed rather than waited for.
-    with Station(station.home / name) as here:
+    with station.beside(name) as here:
         here.sandbox.switch(**{name: trouble})
         here.feed(name, people(PEOPLE))
         held = here.start_sender().wait_for_line("sender.hold_all")

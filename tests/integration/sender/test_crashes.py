@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.sender.audience import people
 from tests.integration.sender.processes import until
-from tests.integration.sender.station import WINDOW, Station
+from tests.integration.sender.station import WINDOW, Body, Station
 
 PEOPLE = 60
 POINTS = (
@@ -33,8 +33,10 @@ ANSWERLESS = "close_before"
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    with Station(tmp_path_factory.mktemp("crashes"), rate=150, settle_seconds=4) as running:
+def station(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Iterator[Station]:
+    with Station(
+        tmp_path_factory.mktemp("crashes"), body=body, rate=150, settle_seconds=4
+    ) as running:
         running.sandbox.switch(faults=FAULTS)
         yield running
 

@@ -30,7 +30,7 @@ class World:
             database.execute(statement)
         self.ledger = Ledger(database)
         batch = MessageBatch(batch_id="batch", partition=0, entries=(entry("spring", PERSON),))
-        assert self.ledger.take_in(batch, b"content", 1) == []
+        assert self.ledger.take_in([(batch, b"content")], 1) == []
         self.now = 1
         self.called = 0
 
@@ -41,36 +41,34 @@ class World:
 
     def happen(self, what: str) -> Fact | None:
         self.now += 1
-        return HAPPENINGS[what](self)
+        told = HAPPENINGS[what](self)
+        assert len(told or []) <= 1
+        return told[0] if told else None
 
     def attempt(self) -> None:
-        for candidate in self.ledger.pick("spring", [0], 10):
-            self.ledger.attempt([candidate.rowid], self.now)
-            self.called += 1
+        candidates = self.ledger.pick("spring", [0], 10)
+        self.ledger.attempt(candidates, self.now)
+        self.called += len(candidates)
 
     def put_back(self) -> None:
         if self.row()["state"] == "attempting":
             self.called -= 1
-        self.ledger.put_back(MESSAGE, self.now)
-
-    def interrupted(self) -> Fact | None:
-        found = self.ledger.doubt_interrupted(0, self.now, self.now)
-        return found[0] if found else None
+        self.ledger.put_back([MESSAGE], self.now)
 
 
-HAPPENINGS: dict[str, Callable[[World], Fact | None]] = {
+HAPPENINGS: dict[str, Callable[[World], list[Fact] | None]] = {
     "attempt": World.attempt,
-    "answer": lambda w: w.ledger.accept(MESSAGE, "ses-1", w.now),
-    "event": lambda w: w.ledger.accept(MESSAGE, "ses-1", w.now),
-    "refused": lambda w: w.ledger.finish(MESSAGE, "failed", "no", w.now, expected="attempting"),
-    "doubt": lambda w: w.ledger.doubt(MESSAGE, "silence", w.now, w.now),
+    "answer": lambda w: w.ledger.accept([(MESSAGE, "ses-1")], w.now),
+    "event": lambda w: w.ledger.accept([(MESSAGE, "ses-1"), (MESSAGE, "ses-1")], w.now),
+    "refused": lambda w: w.ledger.finish([(MESSAGE, "failed", "no")], w.now, expected="attempting"),
+    "doubt": lambda w: w.ledger.doubt([(MESSAGE, "silence")], w.now, w.now),
     "put back": World.put_back,
-    "killed": World.interrupted,
-    "leave": lambda w: w.ledger.leave(MESSAGE, "over", w.now),
-    "resend": lambda w: w.ledger.resend(MESSAGE, "once more", w.now),
+    "killed": lambda w: w.ledger.doubt_interrupted([0], w.now, w.now),
+    "leave": lambda w: w.ledger.leave([(MESSAGE, "over")], w.now),
+    "resend": lambda w: w.ledger.resend([(MESSAGE, "once more")], w.now),
     **{
         state: lambda w, state=state: w.ledger.finish(  # type: ignore[misc]
-            MESSAGE, state, "because", w.now, expected="ready"
+            [(MESSAGE, state, "because")], w.now, expected="ready"
         )
         for state in FINALS
     },
@@ -142,9 +140,9 @@ def test_the_content_of_a_batch_stays_while_anybody_needs_it() -> None:
         entries = (entry("spring", first), entry("spring", second, mail=None, refusal="no"))
         batch = MessageBatch(batch_id="batch", partition=0, entries=entries)
 
-        (refused,) = ledger.take_in(batch, b"content", 1)
+        (refused,) = ledger.take_in([(batch, b"content")], 1)
 
         assert (refused.state, refused.reason) == ("failed", "no")
         assert ledger.content("batch") == b"content"
-        ledger.accept(first.message_of("spring"), None, 2)
+        ledger.accept([(first.message_of("spring"), None)], 2)
         assert ledger.content("batch") is None

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.sender.audience import people
 from tests.integration.sender.processes import ServiceProcess, until
-from tests.integration.sender.station import Station
+from tests.integration.sender.station import Body, Station
 
 PEOPLE = 4
 SETTLE = 5
@@ -19,8 +19,8 @@ PULSE = 3
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    with Station(tmp_path_factory.mktemp("settling"), settle_seconds=SETTLE) as running:
+def station(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Iterator[Station]:
+    with Station(tmp_path_factory.mktemp("settling"), body=body, settle_seconds=SETTLE) as running:
         yield running
 
 
@@ -143,7 +143,7 @@ def test_nothing_is_resent_while_events_are_silent_and_late_ones_still_count(
     station: Station, sender: ServiceProcess
 ) -> None:
     """SES took all of it: a resend on trust would have mailed everybody twice."""
-    with Station(station.home / "silent", settle_seconds=1) as here:
+    with station.beside("silent", settle_seconds=1) as here:
         here.sandbox.switch(events_held=True)
         here.start_sender()
         put_in_doubt(here, "silent", fault="close_after", resend_unconfirmed=True)
@@ -185,8 +185,8 @@ def test_an_answer_that_comes_after_the_event_changes_nothing(
     station: Station, fault: str | None
 ) -> None:
     """SES takes the mail after a second and a half and answers as much later."""
-    where = station.home / f"late-{fault}"
-    with Station(where, "--latency-ms", "3000", read_timeout_seconds=10) as here:
+    slowly = ("--latency-ms", "3000")
+    with station.beside(f"late-{fault}", *slowly, read_timeout_seconds=10) as here:
         here.sandbox.switch(faults={fault: 1.0} if fault else {})
         here.feed("late", people(PEOPLE, "late"))
         sender = here.start_sender()

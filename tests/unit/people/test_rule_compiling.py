@@ -9,14 +9,18 @@ import pytest
 
 from services.segmenter.people.rules_sql import Asked, RuleUnusable, compile_rule
 from shared.programme.rules import (
+    ActedOn,
     AllOf,
+    AnyOf,
     Attribute,
     Did,
+    Got,
     HasTag,
     InArea,
     NoneOf,
     Rule,
     Scalar,
+    Speaks,
 )
 
 AS_OF = datetime(2026, 5, 7, tzinfo=UTC)
@@ -58,6 +62,39 @@ def test_a_rule_nested_beyond_reason_is_refused_in_words() -> None:
 
 
 def test_more_values_than_can_be_asked_are_refused_in_words() -> None:
-    rule = Attribute(name="n", comparison="in", values=tuple(range(40_000)))
+    rule = AnyOf(parts=tuple(HasTag(tag=str(number)) for number in range(40_000)))
     with pytest.raises(RuleUnusable, match="split it"):
         compile_rule(rule, AS_OF)
+
+
+def test_a_long_list_of_values_is_one_value() -> None:
+    listed = Attribute(name="n", comparison="in", values=tuple(range(40_000)))
+    assert len(compile_rule(listed, AS_OF).parameters) == 3
+
+
+@pytest.mark.parametrize("asked", get_args(Asked))
+def test_a_nul_reaches_no_database(asked: Asked) -> None:
+    """PostgreSQL takes no text with one, and none that is kept has one."""
+    leaves: list[Rule] = [
+        HasTag(tag="a\x00"),
+        InArea(kind="a\x00", codes=("W1",)),
+        InArea(kind="ward", codes=("W1", "W\x002")),
+        Attribute(name="a\x00", comparison="exists"),
+        *(
+            Attribute(name="a", comparison=comparison, values=("b\x00c",))
+            for comparison in ("is", "is not", "<", "<=", ">", ">=", "in")
+        ),
+        Speaks(languages=("en", "\x00")),
+        Did(action="\x00", within_days=3),
+        Got(send="s", variant="\x00"),
+        ActedOn(send="\x00"),
+    ]
+    condition = compile_rule(AnyOf(parts=tuple(leaves)), AS_OF, asked)
+    for value in condition.parameters:
+        assert not isinstance(value, str) or ("\x00" not in value and "\\u0000" not in value)
+
+
+@pytest.mark.parametrize("days", [1e300, float("inf")])
+def test_a_window_longer_than_time_is_a_whole_number_of_64_bits(days: float) -> None:
+    _, since, _ = compile_rule(Did(action="voted", within_days=days), AS_OF).parameters
+    assert since == -(2**62)

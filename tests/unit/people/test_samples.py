@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from services.segmenter.people import samples
 
 def in_sample(percent: float, seed: str, supporter_id: str) -> bool:
     """The definition, word by word (shared.programme.rules.Sample)."""
-    first = blake2b(seed.encode() + b"\x00" + supporter_id.encode()).digest()[:8]
+    first = sha256(seed.encode() + b"\x00" + supporter_id.encode()).digest()[:8]
     return int.from_bytes(first, "big") / 2**64 < percent / 100
 
 

@@ -15,7 +15,7 @@ WINDOW = 60_000
 GIVEN_UP = 1_000_000
 END = GIVEN_UP + WINDOW
 DOUBT = InDoubt(
-    rowid=1, message_id="m", send_id="s", resend=True, attempt=1, attempted_ms=GIVEN_UP - 500,
+    message_id="m", send_id="s", partition=0, resend=True, attempt=1, attempted_ms=GIVEN_UP - 500,
     settle_after_ms=END, deadline_ms=None,
 )  # fmt: skip
 PROVEN: dict[str, Any] = {

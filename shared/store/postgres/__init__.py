@@ -1,0 +1,4 @@
+"""The PostgreSQL body of a store: one database, a schema for each service, several instances.
+
+connection speaks to the server, dialect translates, migrations make the tables, store is the port.
+"""
