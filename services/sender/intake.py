@@ -22,7 +22,7 @@ from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
 from shared.store.sqlite import SqliteStore, SqliteUnit
 from shared.wire.batches import MessageBatch
-from shared.wire.events import MEANING, Event
+from shared.wire.events import FINAL_KINDS, MEANING, Event
 
 FROM_SES = frozenset(
     {"ses_sent", "delivered", "bounced", "soft_bounced", "complained", "rejected", "delayed"}
@@ -59,6 +59,10 @@ class Intake:
     ) -> None:
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
+        for state in FINAL_KINDS:
+            metrics.outcomes.labels(state)  # begins at nought: the first is then an increase
+        for kind in FROM_SES:
+            metrics.mail_events.labels(kind)
 
     def handle(self, unit: SqliteUnit, deliveries: Sequence[Delivery]) -> None:
         ledger = Ledger(unit.connection)
@@ -69,6 +73,7 @@ class Intake:
                     for final in ledger.take_in(batch, _content(delivery.stored), to_ms(now)):
                         tell(unit, final, now, self._metrics)
                 case Event(kind=kind) as event if kind in FROM_SES and event.message_id:
+                    self._metrics.mail_events.labels(kind).inc()
                     ledger.note_event(delivery.stored.partition, event.at)
                     fact = ledger.accept(event.message_id, event.ses_message_id, to_ms(now))
                     tell(unit, fact, now, self._metrics)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import inf
 from typing import Literal
 
+from services.sender.deadlines import slack_seconds
 from services.sender.last_look import Orders
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
@@ -23,6 +25,7 @@ from shared.settings import SenderSettings
 from shared.store.sqlite import SqliteStore, SqliteUnit
 
 EVERY_MS = 500
+SLACK_EVERY_MS = 5_000
 CHUNK = 500
 DOUBTS = 10_000
 
@@ -44,7 +47,8 @@ class Upkeep:
         self._orders, self._settle_ordered_ms = orders, settle_ordered_ms
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
-        self._next_ms = 0
+        self._next_ms = self._next_slack_ms = 0
+        metrics.deadline_slack.set(inf)
 
     def tick(self, now: datetime) -> None:
         """Everything due, at most twice a second."""
@@ -58,6 +62,7 @@ class Upkeep:
         self._cancel(owned, now)
         self._settle(owned, now)
         self._count()
+        self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:
         """How long before a deadline the last call may begin."""
@@ -142,6 +147,23 @@ class Upkeep:
                 f"select count(*) from message where {condition}"
             )
             metric.set(number)
+
+    def _note_slack(self, now_ms: int) -> None:
+        if now_ms < self._next_slack_ms:
+            return
+        self._next_slack_ms = now_ms + SLACK_EVERY_MS
+        waiting = self._store.connection.execute(
+            "select deadline_ms, count(*) from message"
+            " where state = 'ready' and deadline_ms is not null group by deadline_ms"
+        )
+        self._metrics.deadline_slack.set(
+            slack_seconds(
+                ((int(deadline_ms), int(messages)) for deadline_ms, messages in waiting),
+                now_ms=now_ms,
+                margin_ms=self.margin_ms(),
+                rate=self._settings.rate,
+            )
+        )
 
 
 class EventReading:

@@ -108,6 +108,7 @@ class Forwarder:
         self._wait_current, self._on_failure = wait_current, on_failure
         self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
         self._journal = Journal("tracker.forwarding")
+        metrics.dead_letters.labels(HITS)  # begins at nought: the first is then an increase
         self._next = read_cursor(publisher.cursor(), reader.spool_id, *reader.ends())
         self._stopping = threading.Event()
         self._stop_by = float("inf")
