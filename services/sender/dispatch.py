@@ -137,14 +137,17 @@ class Dispatcher:
     def _opened(self) -> SenderTables:
         tables = self._open_tables()
         tables.refresh()
+        for name in tables.ages():
+            # asked at each scrape: a reading that hangs must not look young
+            self._metrics.table_age.labels(name).set_function(
+                lambda name=name: tables.ages()[name]  # type: ignore[misc]
+            )
         return tables
 
     def _refresh(self, tables: SenderTables) -> None:
         with self._condition:
             self._must_refresh = False
         tables.refresh()
-        for name, age in tables.ages().items():
-            self._metrics.table_age.labels(name).set(age)
 
     def turn(self, tables: SenderTables) -> None:
         """Write what came back and commit what starts next, in one unit; then start it."""
