@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,13 +41,19 @@ def test_the_rules_pass_their_tests() -> None:
     promtool("test", "rules", "tests/*.yml")
 
 
+def is_about(alert: str, test: dict[str, Any]) -> bool:
+    """Whether a test lets this alert fire, or expects all to be silent."""
+    text = json.dumps(test)
+    return alert in text or '"expr": "ALERTS"' in text
+
+
 @pytest.mark.parametrize("instead", ["vector(1)", "vector(0) > 1"], ids=["always", "never"])
 @pytest.mark.parametrize("name", alerts())
 def test_a_rule_that_always_or_never_fires_does_not_pass(
     name: str, instead: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(FOLDER / "tests", tmp_path / "tests")
-    shutil.copytree(RULES, tmp_path / "rules")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "rules").mkdir()
     (file,) = [path for path in RULES.iterdir() if f"alert: {name}\n" in path.read_text("utf-8")]
     broken = yaml.safe_load(file.read_text(encoding="utf-8"))
     for rule in broken["groups"][0]["rules"]:
@@ -55,6 +61,9 @@ def test_a_rule_that_always_or_never_fires_does_not_pass(
             rule.pop("for", None)
             rule["expr"] = instead
     (tmp_path / "rules" / file.name).write_text(yaml.safe_dump(broken), encoding="utf-8")
+    tests = yaml.safe_load((FOLDER / "tests" / file.name).read_text(encoding="utf-8"))
+    tests["tests"] = [one for one in tests["tests"] if is_about(name, one)]
+    (tmp_path / "tests" / file.name).write_text(yaml.safe_dump(tests), encoding="utf-8")
     done = subprocess.run(
         ["promtool", "test", "rules", f"tests/{file.name}"],
         cwd=tmp_path,
