@@ -73,6 +73,15 @@ def test_no_rule_and_no_board_names_a_metric_that_no_service_exports(
     assert named(expression) <= KNOWN, f"{place} names {named(expression) - KNOWN}"
 
 
+@pytest.mark.parametrize(("place", "expression"), expressions().items())
+def test_the_least_of_a_metric_is_asked_of_the_service_that_sets_it(
+    place: str, expression: str
+) -> None:
+    # every service shows every metric, as 0 where it means nothing
+    for least in re.findall(r"\bmin\((?:\w+\()?doorstep_\w+[^)]*", expression):
+        assert 'service="' in least, place
+
+
 def test_every_metric_that_is_watched_is_set_by_some_service() -> None:
     source = "\n".join(
         path.read_text(encoding="utf-8")
