@@ -4,10 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: demo test check bench kafka requirements clean
+.PHONY: demo doorstep test check bench kafka requirements clean
 
-demo: $(VENV)/.run
+demo: $(BIN)/doorstep
 	@$(BIN)/python -m examples.demo $(DEMO_OPTIONS)
+
+doorstep: $(BIN)/doorstep
+	@echo "The command is $(BIN)/doorstep; after \`source $(BIN)/activate\` it is doorstep."
 
 test: $(VENV)/.dev $(VENV)/.jvm
 	@$(BIN)/python -m tests.run $(TEST_OPTIONS)
@@ -34,6 +37,11 @@ $(VENV)/.run: requirements/run.txt | $(VENV)/bin/python
 	@$(PIP) -r requirements/run.txt
 	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "doorstep.pth").write_text(str(pathlib.Path.cwd()))'
 	@touch $@
+
+# -P: what lies in the folder it is called from is not imported.
+$(BIN)/doorstep: Makefile $(VENV)/.run
+	@printf '#!/bin/sh\nexec "%s" -P -m services.console "$$@"\n' "$(CURDIR)/$(BIN)/python" > $@
+	@chmod +x $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "Installing what the tests need (once) ..."

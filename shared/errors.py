@@ -59,6 +59,14 @@ class BudgetPassed(DoorstepError):
     exit_code = 79
 
 
+class StorageFailed(DoorstepError):
+    """The disk is full or broken: nothing was written, nothing is lost; it goes on after a person
+    has made room.
+    """
+
+    exit_code = 82
+
+
 class NewerVersion(DoorstepError):
     """A record of a newer schema than this reader knows: upgrade the readers first."""
 

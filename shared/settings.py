@@ -12,14 +12,24 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
 
 PREFIX = "DOORSTEP_"
+SIGNATURE_SECONDS = 900.0
+"""No AWS service takes a signed request that is older (Signature Version 4)."""
 
 
 class Section(BaseModel):
@@ -59,6 +69,17 @@ class SenderSettings(Section):
     last_look_seconds: float = Field(2.0, gt=0, description="a look older than this is repeated")
     table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
     deadline_margin_seconds: float = Field(10.0, ge=0, description="clock skew and margin")
+
+    @model_validator(mode="after")
+    def _settle_outlasts_requests(self) -> Self:
+        """A request that Amazon could still take late must not be followed by a resend."""
+        least = SIGNATURE_SECONDS + self.read_timeout_seconds
+        if not self.ses_endpoint and self.settle_seconds < least:
+            raise ValueError(
+                f"settle_seconds must be at least {least:.0f}: Amazon takes a signed request that "
+                "long, and what is settled earlier could be mailed twice"
+            )
+        return self
 
 
 class TrackerSettings(Section):

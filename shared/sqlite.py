@@ -13,10 +13,11 @@ from typing import Literal
 
 import apsw
 
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, StorageFailed
 
 OLDEST = (3, 51, 3)
 BUSY_MS = 30_000
+DISK_TROUBLE = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError)
 
 
 def check_library() -> None:
@@ -55,14 +56,18 @@ def open_database(
 
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[apsw.Connection]:
-    """`BEGIN IMMEDIATE` ... `COMMIT`; rolled back when the block raises."""
-    connection.execute("begin immediate")
+    """`BEGIN IMMEDIATE` ... `COMMIT`; rolled back when the block raises.
+
+    Raises StorageFailed when the disk is full or broken.
+    """
     try:
+        connection.execute("begin immediate")
         yield connection
         connection.execute("commit")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("rollback")
+    except BaseException as error:
+        _roll_back(connection)
+        if isinstance(error, DISK_TROUBLE):
+            raise disk_failed(connection, error) from error
         raise
 
 
@@ -72,9 +77,26 @@ def savepoint(connection: apsw.Connection) -> Iterator[None]:
     connection.execute("savepoint part")
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        # A full disk may have rolled the whole transaction back by itself.
         if connection.in_transaction:
             connection.execute("rollback to part")
             connection.execute("release part")
+        if isinstance(error, DISK_TROUBLE):
+            raise disk_failed(connection, error) from error
         raise
     connection.execute("release part")
+
+
+def disk_failed(connection: apsw.Connection, error: Exception) -> StorageFailed:
+    """What to tell a person when SQLite could not write."""
+    return StorageFailed(
+        f"{connection.filename}: cannot write: {error}. Make room on that disk (or look at its "
+        "health), then start again: nothing was lost, it goes on where it stopped"
+    )
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    """SQLite rolls back by itself after some errors, a full disk among them."""
+    if connection.in_transaction:
+        connection.execute("rollback")

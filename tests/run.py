@@ -16,6 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
 
+def random_kills() -> str:
+    """How many random kills the long runs will have."""
+    from tests.end_to_end import test_kill_run, test_whole_run
+
+    sender, all_services = test_kill_run.KILLS, test_whole_run.KILLS
+    return (
+        f"random kills: {sender} of the sender under each policy, {all_services} of all services;"
+        " 50 of each with CI=true"
+    )
+
+
 def main(arguments: list[str]) -> int:
     missing = missing_components()
     for line in missing:
@@ -25,6 +36,7 @@ def main(arguments: list[str]) -> int:
     if missing and os.environ.get("CI") == "true":
         print("CI=true: a missing component is a failure")
         return 1
+    print(random_kills(), flush=True)
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

@@ -13,7 +13,7 @@ from deploy.auditor.evidence import EvidenceError, FrozenRow, LedgerRow
 
 _LEDGER: Final = (
     "select message_id, send_id, occurrence, supporter_id, to_address, per_inbox, deadline_ms,"
-    " state, settled from message"
+    " state, settled, attempt, reason from message"
 )
 _FROZEN: Final = "select message_id, send_id, supporter_id, state, settled, released from frozen"
 
@@ -32,7 +32,10 @@ def read_frozen_sets(path: Path) -> tuple[FrozenRow, ...]:
 
 
 def _ledger_row(row: tuple[Any, ...]) -> LedgerRow:
-    message, send, occurrence, supporter, to, per_inbox, deadline_ms, state, settled = row
+    (
+        message, send, occurrence, supporter, to, per_inbox, deadline_ms, state, settled, attempt,
+        reason,
+    ) = row  # fmt: skip
     return LedgerRow(
         message_id=message,
         send=send,
@@ -43,6 +46,8 @@ def _ledger_row(row: tuple[Any, ...]) -> LedgerRow:
         deadline_ms=deadline_ms,
         state=state,
         settled=bool(settled),
+        attempt=attempt,
+        reason=reason,
     )
 
 

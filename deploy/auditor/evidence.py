@@ -53,7 +53,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What the ledger says of one message. Not `settled`: still in doubt."""
+    """What the ledger says of one message. Not `settled`: still in doubt.
+
+    `attempt` counts the calls that SES took or may have taken; `reason` is the ledger's word for
+    the state.
+    """
 
     message_id: str
     send: str
@@ -64,6 +68,8 @@ class LedgerRow:
     deadline_ms: int | None
     state: str
     settled: bool
+    attempt: int
+    reason: str | None
 
     @property
     def final(self) -> str | None:

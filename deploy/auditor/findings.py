@@ -40,7 +40,7 @@ Kind = Literal[
 MEANING: Final[dict[Kind, str]] = {
     "doubled": "SES took more than one mail for one message",
     "doubled inbox": "one inbox got more than one message of a send",
-    "missed": "accepted by the books, but SES has no mail",
+    "missed": "accepted by the books or owed one more attempt, but SES has no mail",
     "without a final state": "neither sent nor accounted for",
     "not booked as accepted": "SES has a mail, the ledger says otherwise",
     "nobody's mail": "SES has a mail that no ledger row stands for",
@@ -54,6 +54,11 @@ MEANING: Final[dict[Kind, str]] = {
 }
 
 ATTEMPTS_ALLOWED: Final[dict[Policy, int]] = {"leave": 1, "resend": 2}
+
+NOT_RESENT: Final = "not resent: "
+ITS_DEADLINE: Final = "its deadline"
+BY_ORDER: Final = "left by an operator"
+"""How the ledger's `reason` begins when something stopped the second attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ def find(evidence: Evidence, policy: Policy, doubt: Doubt) -> tuple[Finding, ...
         *doubled(evidence),
         *doubled_inboxes(evidence),
         *missed(evidence),
+        *never_resent(evidence, policy),
         *without_final_state(evidence),
         *wrongly_booked(evidence),
         *outside_frozen_set(evidence),
@@ -138,6 +144,21 @@ def missed(evidence: Evidence) -> Iterator[Finding]:
         if frozen.state == ACCEPTED and frozen.message_id not in known:
             said = "accepted in the frozen set, no mail"
             yield Finding("missed", frozen.send, frozen.message_id, said)
+
+
+def never_resent(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """Left in doubt after one attempt with no mail and nothing that stopped the second one.
+
+    What the send's policy is, the caller says; the ledger could have forgotten it.
+    """
+    if policy != "resend":
+        return
+    mailed = {mail.message_id for mail in evidence.mails}
+    for row in unconfirmed(evidence.ledger):
+        if row.attempt > 1 or row.message_id in mailed or _was_stopped(row):
+            continue
+        said = "in doubt and never resent, and the ledger names nothing that stopped it"
+        yield Finding("missed", row.send, row.message_id, said)
 
 
 def without_final_state(evidence: Evidence) -> Iterator[Finding]:
@@ -241,6 +262,18 @@ def too_many_unconfirmed(evidence: Evidence, doubt: Doubt) -> Iterator[Finding]:
 def unconfirmed(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
     """Those that ended in doubt."""
     return [row for row in rows if row.final == UNCONFIRMED]
+
+
+def _was_stopped(row: LedgerRow) -> bool:
+    """Whether the ledger says what stopped the second attempt.
+
+    A deadline, a cancellation, a suppression, a silent event channel, an operator; a deadline is
+    believed only of a message that has one.
+    """
+    said = row.reason or ""
+    if said.startswith(NOT_RESENT + ITS_DEADLINE):
+        return row.deadline_ms is not None
+    return said.startswith((NOT_RESENT, BY_ORDER))
 
 
 def _disagreement(row: LedgerRow | None, frozen: FrozenRow) -> str | None:

@@ -16,12 +16,16 @@ NAMED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`balanced`: nothing was found and every send's equation holds."""
+    """`balanced`: nothing was found and every send's equation holds.
+
+    `resent`: messages that were attempted a second time.
+    """
 
     policy: Policy
     mails: int
     messages: int
     unconfirmed: int
+    resent: int
     doubt: Doubt
     books: tuple[Books, ...]
     findings: tuple[Finding, ...]
@@ -44,6 +48,7 @@ class Verdict:
             "messages": self.messages,
             "unconfirmed": self.unconfirmed,
             "unconfirmed_allowed": self.doubt.allowed,
+            "resent": self.resent,
             "counts": self.counts(),
             "books": {
                 book.send: {"frozen": book.frozen, **book.finals, "open": book.open}
@@ -57,7 +62,7 @@ class Verdict:
         judgement = "everything balances" if self.balanced else "IT DOES NOT BALANCE"
         lines = [f"{self.messages} messages, {self.mails} mails: {judgement}.", ""]
         lines += _table(self.books)
-        lines += ["", f"unconfirmed: {self.unconfirmed}{self._bound()}"]
+        lines += ["", f"unconfirmed: {self.unconfirmed}{self._bound()}", f"resent: {self.resent}"]
         lines += [f"{kind}: {number}" for kind, number in self.counts().items()]
         for kind, meaning in MEANING.items():
             found = [finding for finding in self.findings if finding.kind == kind]
@@ -85,6 +90,7 @@ def judge(evidence: Evidence, policy: Policy, doubt: Doubt) -> Verdict:
         mails=len(evidence.mails),
         messages=len(evidence.frozen if evidence.frozen is not None else evidence.ledger),
         unconfirmed=len(unconfirmed(evidence.ledger)),
+        resent=sum(row.attempt > 1 for row in evidence.ledger),
         doubt=doubt,
         books=balance(evidence),
         findings=find(evidence, policy, doubt),

@@ -149,9 +149,11 @@ def farewell(console: Console, home: Path, seconds: float) -> None:
     console.rule(f"[bold]Done in {seconds:.0f} s[/bold]", align="left")
     console.print(
         f"  The delivered mails: {home}/ses-sandbox/mail/new (open one in any mail reader)\n"
-        f"  The event stream:    doorstep --home {home} events tail --limit 20\n"
+        f"  The event stream:    .venv/bin/doorstep --home {home} events tail --limit 20\n"
+        "  The command:         source .venv/bin/activate, then doorstep --help\n"
         "  The tutorial:        docs/tutorial/first-programme.md\n"
-        "  How it holds:        docs/explanation/delivery.md"
+        "  How it holds:        docs/explanation/delivery.md",
+        soft_wrap=True,  # a command that is broken in two cannot be copied
     )
 
 

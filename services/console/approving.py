@@ -122,9 +122,11 @@ def _propose(
     question = {"rule": rule, "topic": send.topic, "send": send.name}
     counted = Counted.of(around.services.post("segmenter", "/ask/count", question))
     if not counted.mailable and send.mode == "once":
+        inside = number(counted.matching) if counted.matching else "nobody"
         raise NotPossible(
-            f"{send.name}: nobody would get it ({number(counted.matching)} are in segment "
-            f"{send.segment}, none of them may be mailed): "
+            f"{send.name}: nobody would get it ({inside} "
+            f"{'are' if counted.matching > 1 else 'is'} in segment {send.segment}"
+            f"{', none of them may be mailed' if counted.matching else ''}): "
             f"see why with `doorstep segment count {send.segment}`"
         )
     faults = around.services.post("renderer", "/ask/trial", {"send": send.name})["faults"]
@@ -243,7 +245,8 @@ def _summary(around: Surroundings, proposal: Proposal) -> Table:
     if send.until:
         rows.append(("Until", _when(send.until, around.now(), proposal.zone)))
     sender = around.settings.sender
-    pace = f"{duration(forecast_seconds(counted.mailable, sender))} at {sender.rate:g} a second"
+    seconds = max(1.0, forecast_seconds(counted.mailable, sender))
+    pace = f"{duration(seconds)} at {sender.rate:g} a second"
     rows += [("Takes", pace)] if send.mode == "once" else []
     rows.append(("Trial", Text("every variant and edition renders", "green")))
     grid = Table.grid(padding=(0, 2))

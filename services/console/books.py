@@ -47,8 +47,8 @@ WORDS: Final[Mapping[str, str]] = {
 
 MARKS: Final = ("delivered", "opened", "clicked", "acted", "bounced")
 COUNTS: Final = ("frozen", "accepted", "not sent", "open")
-FROM_WIDTH: Final = {"not sent": 90, "opened": 110, "bounced": 100}
-"""Columns that a narrow terminal does without."""
+FROM_WIDTH: Final = {"opened": 110, "bounced": 100, "not sent": 90, "open": 50, "delivered": 40}
+"""Columns that a narrow terminal does without; wide numbers make it narrower."""
 MOST_EDITIONS: Final = 20
 
 
@@ -157,7 +157,7 @@ def part_rows(
 ) -> tuple[list[Column], list[list[Cell]]]:
     """A row for each variant or edition: largest first; opens, clicks, actions of the accepted."""
     columns = [
-        Column(title, wrap=False),
+        Column(title),
         *(Column(each, True, False, FROM_WIDTH.get(each, 0)) for each in (*COUNTS, *MARKS)),
     ]
     ranked = sorted(parts, key=lambda part: (-part.frozen, part.name))
@@ -166,12 +166,18 @@ def part_rows(
         not_sent = part.frozen - part.accepted - part.open
         rows.append(
             [
-                names.get(part.name, part.name) or Text("(everybody else)", "dim"),
+                _name(names.get(part.name, part.name)),
                 part.frozen, part.accepted, not_sent, part.open,
                 *(_mark(part.marks.get(mark, 0), part.accepted) for mark in MARKS),
             ]
         )  # fmt: skip
     return columns, rows
+
+
+def _name(name: str) -> Text:
+    if not name:
+        return Text("(everybody else)", "dim")
+    return Text(name, no_wrap=True, overflow="ellipsis")
 
 
 def _mark(count: int, accepted: int) -> Text:

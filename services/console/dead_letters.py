@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.approving import JSON
-from services.console.screen import Column, moment, some
+from services.console.screen import Column, minute, some
 from services.console.surroundings import here
 from services.console.tailing import newest
 from shared.log.topics import DEAD_LETTERS
@@ -49,13 +49,14 @@ def list_letters(
         around.screen.say("There are no dead letters.")
         return
     columns = [
-        Column("when", wrap=False), Column("place", wrap=False), Column("refused by", wrap=False),
-        Column("error", wrap=False), Column("reason"),
+        Column("when, UTC", wrap=False), Column("place", wrap=False),
+        Column("refused by", wrap=False), Column("error", wrap=False, from_width=100),
+        Column("reason"),
     ]  # fmt: skip
     around.screen.table(
         columns,
         [
-            [moment(each.at), place_of(each), each.group, each.error, without_place(each)]
+            [minute(each.at), place_of(each), each.group, each.error, without_place(each)]
             for each in letters
         ],
     )

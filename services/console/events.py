@@ -100,7 +100,7 @@ def as_data(stored: Stored, envelope: Envelope) -> dict[str, Any]:
 def line_of(event: Event) -> Text:
     """An event in one line: when, what, of which send, who, and what there is to add."""
     line = Text.assemble(
-        (f"{event.at:%Y-%m-%d %H:%M:%S} ", "dim"),
+        (f"{event.at:%Y-%m-%d %H:%M:%S}Z ", "dim"),
         (f"{event.kind:<13}", STYLES.get(event.kind, "")),
     )
     mailing = "/".join(part for part in (event.send_id, event.variant, event.edition) if part)

@@ -60,7 +60,8 @@ def halt(
         _tell_lifted(around.screen, paused)
     elif not written and known is not None:
         around.screen.say(
-            f"Everything is halted already, by {known.ordered_by} at {moment(known.ordered_at)}"
+            f"Everything is halted already, by {known.ordered_by} at "
+            f"{moment(known.ordered_at, before[0].zone)}"
             + (f": {known.reason}" if known.reason else "")
         )
     else:

@@ -9,9 +9,24 @@ from typing import Any, Final, NamedTuple
 from services.console.action_import import ActionTally
 from services.console.screen import number, some
 from services.console.supporter_import import Tally
+from services.console.supporter_rows import Flag
 
 LISTED: Final = 5
 """Line numbers that are shown of each notice; --json shows more."""
+
+
+WITH_LINES: Final[tuple[tuple[Flag, str, str, str], ...]] = (
+    ("role address", "role address", "role addresses", "(info@, office@ ...), kept"),
+    (
+        "postcode unknown", "postcode", "postcodes",
+        "the directory does not know (mistyped, or too new), kept without a point on the map",
+    ),
+    (
+        "postcode malformed", "postcode", "postcodes",
+        "spelt as none can be, kept without an area",
+    ),
+)  # fmt: skip
+"""Flags whose lines are shown: the flag, one and many of it, and what is done with it."""
 
 
 class Line(NamedTuple):
@@ -41,23 +56,7 @@ def supporter_lines(tally: Tally, *, asked: bool, written: bool) -> Iterator[Lin
         f"unsubscribed and {number(tally.stay_suppressed)} suppressed stay so",
         "",
     )
-    flags = tally.flags
-    if flags["no consent"]:
-        yield Line(
-            f"{number(flags['no consent'])} without a whole consent (wording, source, time): "
-            "kept, not mailable",
-            "yellow",
-        )
-    if flags["no address"]:
-        yield Line(
-            f"{number(flags['no address'])} without an address: kept, not mailable", "yellow"
-        )
-    if flags["role address"]:
-        yield Line(
-            f"{number(flags['role address'])} role addresses (info@, office@ ...), kept: "
-            f"{_lines(tally.roles, flags['role address'])}",
-            "yellow",
-        )
+    yield from _flags(tally)
     if tally.shared:
         pairs = ", ".join(f"{first} and {second}" for first, second in tally.shared[:LISTED])
         more = f" and {number(len(tally.shared) - LISTED)} more" if tally.shared[LISTED:] else ""
@@ -69,6 +68,28 @@ def supporter_lines(tally: Tally, *, asked: bool, written: bool) -> Iterator[Lin
     if tally.repeated:
         yield Line(f"Repeated and left out: {_lines(tally.repeated, len(tally.repeated))}", "dim")
     yield from _refused(tally.refused)
+
+
+def _flags(tally: Tally) -> Iterator[Line]:
+    """What is kept, and should be known all the same."""
+    flags = tally.flags
+    if flags["no consent"]:
+        yield Line(
+            f"{number(flags['no consent'])} without a whole consent (wording, source, time): "
+            "kept, not mailable",
+            "yellow",
+        )
+    if flags["no address"]:
+        yield Line(
+            f"{number(flags['no address'])} without an address: kept, not mailable", "yellow"
+        )
+    for flag, one, many, remark in WITH_LINES:
+        if flags[flag]:
+            yield Line(
+                f"{some(flags[flag], one, many)} {remark}: "
+                f"{_lines(tally.flagged[flag], flags[flag])}",
+                "yellow",
+            )
 
 
 def action_lines(tally: ActionTally, *, written: bool) -> Iterator[Line]:
@@ -91,9 +112,9 @@ def action_lines(tally: ActionTally, *, written: bool) -> Iterator[Line]:
 
 
 def supporter_data(
-    tally: Tally, *, dry_run: bool, source: str, rejects: Path | None
+    tally: Tally, *, dry_run: bool, source: str, rejects: Path | None, looked_up: bool
 ) -> dict[str, Any]:
-    """The same as JSON."""
+    """The same as JSON. `looked_up`: whether the postcode directory could be asked."""
     return {
         "dry_run": dry_run,
         "source": source,
@@ -111,7 +132,11 @@ def supporter_data(
         "without_consent": tally.flags["no consent"],
         "without_address": tally.flags["no address"],
         "role_addresses": tally.flags["role address"],
-        "role_address_lines": tally.roles,
+        "role_address_lines": tally.flagged.get("role address", []),
+        "unknown_postcodes": tally.flags["postcode unknown"] if looked_up else None,
+        "unknown_postcode_lines": tally.flagged.get("postcode unknown", []),
+        "malformed_postcodes": tally.flags["postcode malformed"] if looked_up else None,
+        "malformed_postcode_lines": tally.flagged.get("postcode malformed", []),
         "shared_address_lines": [list(pair) for pair in tally.shared],
     }
 

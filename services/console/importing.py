@@ -35,6 +35,7 @@ from services.console.supporter_import import Import, run_import
 from services.console.supporter_rows import AREA, FIELDS, GivenConsent, Reading, read_day
 from services.console.surroundings import Surroundings, here
 from services.console.survey import survey
+from services.console.unknown_postcodes import PostcodeQuestions
 from shared.errors import Misconfigured
 
 OLD_DAYS: Final = 7
@@ -117,7 +118,8 @@ def supporters(
         secret = around.settings.identity_secret()
         identities = Identities(around.services, log, secret)
         at = _as_of(around, file, as_of)
-        with progress_bar(around.screen.err) as progress:
+        asked = PostcodeQuestions(around.settings)
+        with progress_bar(around.screen.err) as progress, asked:
             looking = progress.add_task("Looking through", total=None)
             surveyed = survey(
                 csv_file.rows(), columns, lambda seen: progress.update(looking, completed=seen)
@@ -129,20 +131,25 @@ def supporters(
             with Rejects(_beside(file, rejects), csv_file.header, csv_file.delimiter) as refused:
                 tally = run_import(
                     csv_file.rows(), wanted, identities, log, refused,
-                    lambda rows: progress.advance(task, rows),
+                    lambda rows: progress.advance(task, rows), asked.judge,
                 )  # fmt: skip
+        if asked.trouble is not None:
+            around.screen.warn(f"postcodes were not looked up: {asked.trouble}")
         if wait and not dry_run:
             with around.screen.err.status("Waiting for the segmenter to read it all ..."):
                 wait_until_read(around.services, list(tally.last.values()))
     if as_json:
-        data = supporter_data(tally, dry_run=dry_run, source=source, rejects=refused.path)
+        data = supporter_data(
+            tally, dry_run=dry_run, source=source, rejects=refused.path,
+            looked_up=asked.trouble is None,
+        )  # fmt: skip
         around.screen.json(data)
         return
     for text, style in supporter_lines(tally, asked=identities.asks, written=not dry_run):
         around.screen.say((text, style))
     _say_rejects(around, refused)
     if dry_run:
-        around.screen.say(("Nothing was written: this was a dry run.", "bold"))
+        around.screen.say(("Nothing was imported: this was a dry run.", "bold"))
 
 
 @app.command("actions")
@@ -197,7 +204,7 @@ def actions(
         around.screen.say((text, style))
     _say_rejects(around, refused)
     if dry_run:
-        around.screen.say(("Nothing was written: this was a dry run.", "bold"))
+        around.screen.say(("Nothing was imported: this was a dry run.", "bold"))
 
 
 def _columns(

@@ -93,7 +93,8 @@ def warnings(
             )
     if send.areas and counted.unplaced:
         found.append(
-            f"{number(counted.unplaced)} have no known place and get the edition for everybody else"
+            f"{number(counted.unplaced)} have no known postcode: whoever of them is in none of its "
+            "areas gets the edition for everybody else"
         )
     if due_at - now > FAR:
         found.append(f"It is due in more than a year: {moment(due_at)}")

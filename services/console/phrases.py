@@ -124,16 +124,18 @@ def culprit(tree: Sequence[Branch], at: int = 0) -> str:
     below = [index for index in _parts(tree, at) if not tree[index].as_wanted]
     if not below:
         node = tree[at]
-        return f"{node.text} ({node.fact})" if node.fact and not _says(node) else node.text
+        return f"{node.text} ({node.fact})" if node.fact and not says_it(node) else node.text
     together = tree[at].text == COMBINED["any"] and not tree[at].holds
     if together and len(below) > 1:
         return " and ".join(culprit(tree, index) for index in below[:SHOWN])
     return culprit(tree, below[0])
 
 
-def _says(node: Branch) -> bool:
-    """Whether the fact adds nothing to the words."""
-    return node.fact in {"never", "not then"} or node.fact.startswith(("not ", "does not carry"))
+def says_it(node: Branch) -> bool:
+    """Whether the words say all that the fact does."""
+    return node.fact in {"never", "not then", "carries the tag"} or node.fact.startswith(
+        ("not ", "does not carry")
+    )
 
 
 def _compared(rule: Attribute, holds: bool) -> str:

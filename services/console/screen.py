@@ -30,10 +30,16 @@ PIPED_WIDTH: Final = 140
 """Columns of a table that goes into a file or a pipe."""
 
 
+BETWEEN: Final = 3
+NARROWEST: Final = 16
+"""Cells between columns, and for a column whose text may be wrapped."""
+
+
 class Column(NamedTuple):
     """A column of a table; numbers stand to the right.
 
-    `from_width`: left out on a terminal that is narrower.
+    `from_width`: left out on a terminal that is narrower; where that is not enough, those with a
+    `from_width` give way, the widest wish first.
     """
 
     title: str
@@ -96,7 +102,8 @@ class Screen:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> Table:
     """A table without lines but the one under its head, for a terminal of that width."""
-    shown = [index for index, each in enumerate(columns) if each.from_width <= width]
+    cells = [[_cell(each) for each in row] for row in rows]
+    shown = _shown(columns, cells, width)
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in (columns[index] for index in shown):
         made.add_column(
@@ -105,13 +112,32 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int)
             no_wrap=column.number or not column.wrap,
             overflow="fold",
         )
-    for row in rows:
-        made.add_row(*(_cell(row[index]) for index in shown))
+    for line in cells:
+        made.add_row(*(line[index] for index in shown))
     return made
 
 
+def _shown(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: int) -> list[int]:
+    """The columns there is room for, since a number that is cut off reads as another number."""
+    longest = [
+        max([len(column.title), *(line[index].cell_len for line in cells)])
+        for index, column in enumerate(columns)
+    ]
+    needed = [
+        min(most, NARROWEST) if column.wrap and not column.number else most
+        for column, most in zip(columns, longest, strict=True)
+    ]
+    shown = [index for index, each in enumerate(columns) if each.from_width <= width]
+    while sum(needed[index] + BETWEEN for index in shown) - BETWEEN > width:
+        optional = [index for index in shown if columns[index].from_width]
+        if not optional:
+            break
+        shown.remove(max(optional, key=lambda index: columns[index].from_width))
+    return shown
+
+
 def progress_bar(console: Console) -> Progress:
-    """A bar that is gone when it is done, so that what remains is the answer."""
+    """A bar that is gone when it is done, so that what remains is the answer; none in a pipe."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -119,6 +145,7 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 
@@ -155,15 +182,16 @@ def minute(at: datetime | None, zone: ZoneInfo | None = None) -> str | None:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units: `1 h 20 min`."""
+    """A length of time in its largest unit and the next: `1 h 20 min`, `157 d`."""
     whole = round(abs(seconds))
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    largest = next((at for at, (_, size) in enumerate(units) if whole >= size), len(units) - 1)
     parts: list[str] = []
-    for name, size in units:
+    for name, size in units[largest : largest + 2]:
         count, whole = divmod(whole, size)
-        if count or (name == "s" and not parts):
+        if count or not parts:
             parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+    return " ".join(parts)
 
 
 def bar(parts: Iterable[tuple[int, str]], width: int) -> Text:

@@ -34,6 +34,7 @@ REASONS: Final = {
     "bounced": "their present address does not work",
     "no_consent": "no consent is on record",
     "hard_bounce": "their inbox does not work",
+    "suppressed": "their inbox is suppressed, or they said no to this topic or send",
     "erased": "erased at their wish",
     "excluded": "excluded from this send",
 }
@@ -126,14 +127,13 @@ def count_rows(counted: Counted) -> list[list[Cell]]:
         )  # fmt: skip
     mailable = share(counted.mailable, counted.matching)
     rows.append([Text("mailable", "bold green"), counted.mailable, mailable, ""])
-    if counted.unplaced:
-        rows.append(
-            [
-                Text("  of them without a place", "dim"), counted.unplaced,
-                share(counted.unplaced, counted.mailable),
-                Text("postcode absent or not known: the edition for everybody else", "dim"),
-            ]
-        )  # fmt: skip
+    rows.append(
+        [
+            Text("  of them unplaced", "dim"), counted.unplaced,
+            share(counted.unplaced, counted.mailable),
+            Text("no postcode, or none that the directory knows, and no area given", "dim"),
+        ]
+    )  # fmt: skip
     return rows
 
 
@@ -179,7 +179,7 @@ def _count_mailable(
 ) -> None:
     """Add `mailable` where the segmenter has not said it and the rule is on the log."""
     missing = [each for each in known if "mailable" not in each]
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for each in progress.track(missing, description="Counting who may be mailed"):
             segment = programme.segment(str(each["name"]))
             if segment is not None:

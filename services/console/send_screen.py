@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,9 +20,11 @@ from services.console.books import (
 from services.console.orders import Standing
 from services.console.programme_topic import ProgrammeTable
 from services.console.screen import Cell, minute, moment, number, table
-from services.console.send_states import MEANING, OVER, State
+from services.console.send_states import MEANING, OPEN, OVER, State
 
 WIDEST_BAR: Final = 80
+AREA_NAMES: Final = ("name", "area_name", "place")
+"""Columns of an areas file that say how people call an area."""
 
 STYLES: Final[dict[State, str]] = {
     "draft": "dim",
@@ -37,17 +40,32 @@ STYLES: Final[dict[State, str]] = {
 }
 
 
-def listed_row(programme: ProgrammeTable, standing: Standing, zone: ZoneInfo | None) -> list[Cell]:
-    """The line of a send in the list."""
+def goes_on(programme: ProgrammeTable, name: str) -> bool:
+    """Whether the send mails whoever enters its segment, for as long as it is open."""
+    send = programme.send(name)
+    return send is not None and send.mode == "newly_qualifies"
+
+
+def audience(standing: Standing) -> int | None:
+    """How many are in the audience, as the log knows it: frozen, or else approved."""
+    if standing.decision is not None:
+        return standing.decision.frozen
+    return standing.order.approved_count if standing.order is not None else None
+
+
+def listed_row(
+    programme: ProgrammeTable, standing: Standing, size: int | None, zone: ZoneInfo | None
+) -> list[Cell]:
+    """The line of a send in the list. `size`: of its audience, where it is known."""
     send = programme.send(standing.name)
-    order_, decision = standing.order, standing.decision
+    order_ = standing.order
     return [
         Text(standing.name, "bold"),
         Text(standing.state, STYLES[standing.state]),
         send.segment if send else None,
         minute(order_.due_at, zone) if order_ else None,
         minute(send.deadline, zone) if send else None,
-        decision.frozen if decision else order_.approved_count if order_ else None,
+        size,
         order_.ordered_by if order_ else None,
     ]
 
@@ -75,7 +93,10 @@ def head(programme: ProgrammeTable, standing: Standing) -> RenderableType:
         line.append(f"  due {moment(standing.order.due_at, zone)}")
     if send and send.deadline:
         line.append(f"  deadline {moment(send.deadline, zone)}")
-    lines = [line, Text(MEANING[standing.state], "dim")]
+    if send and send.until:
+        line.append(f"  until {moment(send.until, zone)}")
+    is_open = standing.state == "sending" and goes_on(programme, standing.name)
+    lines = [line, Text(OPEN if is_open else MEANING[standing.state], "dim")]
     if standing.halted and standing.state not in OVER:
         lines.append(Text("Everything is halted: nothing goes out.", "bold yellow"))
     if standing.decision and standing.decision.reason:
@@ -93,6 +114,8 @@ def body(
 ) -> RenderableType:
     """The books, as a bar, an equation and tables. `hold`: why the sender holds it back."""
     if not books.frozen:
+        if goes_on(programme, standing.name):
+            return Text(f"Nobody {'has ' * (standing.state not in OVER)}entered its segment.")
         return Text(f"Nobody {'was' if standing.state in OVER else 'is'} in its audience.")
     parts: list[RenderableType] = [Text()]
     if hold:
@@ -119,5 +142,11 @@ def _area_names(programme: ProgrammeTable, name: str) -> dict[str, str]:
     areas = programme.areas(send.areas) if send and send.areas else None
     if areas is None:
         return {}
-    said = {code: data.get("name") or data.get("area_name") for code, data in areas.by_code.items()}
-    return {code: f"{code} {name}" for code, name in said.items() if isinstance(name, str)}
+    said = {code: _name_in(data) for code, data in areas.by_code.items()}
+    return {code: f"{code} {name}" for code, name in said.items() if name}
+
+
+def _name_in(data: Mapping[str, Any]) -> str | None:
+    """The first of the usual columns for a name that has one."""
+    said = (data.get(column) for column in AREA_NAMES)
+    return next((name for name in said if isinstance(name, str) and name), None)

@@ -37,6 +37,9 @@ MEANING: Final[dict[State, str]] = {
     "empty": "It was due, and nobody was in its audience.",
 }
 
+OPEN: Final = "It is open: whoever enters its segment from now on gets it, once."
+"""What `sending` means of a send that mails whoever newly qualifies."""
+
 OVER: Final[frozenset[State]] = frozenset({"finished", "cancelled", "empty"})
 """States that nothing leads out of."""
 

@@ -13,9 +13,7 @@ from rich.live import Live
 from services.console import approving, orders
 from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
-from services.console.books import (
-    read_books,
-)
+from services.console.books import read_books
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
     ProgrammeTable,
@@ -25,7 +23,7 @@ from services.console.programme_topic import (
     send_order_record,
 )
 from services.console.screen import Column, some
-from services.console.send_screen import body, head, listed_row, send_data
+from services.console.send_screen import audience, body, goes_on, head, listed_row, send_data
 from services.console.send_states import MEANING, OVER
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
@@ -54,8 +52,11 @@ def list_sends(
     names = sorted({*programme.names("send"), *programme.orders})
     listed = [standing_of(programme, name, now) for name in names]
     listed = [each for each in listed if state is None or each.state == state]
+    sizes = _audiences(around, programme, listed)
     if as_json:
-        around.screen.json([send_data(programme, each) for each in listed])
+        around.screen.json(
+            [send_data(programme, each) | {"audience": sizes[each.name]} for each in listed]
+        )
         return
     if not listed:
         around.screen.say(
@@ -72,7 +73,9 @@ def list_sends(
         Column("audience", number=True),
         Column("ordered by", wrap=False, from_width=100),
     ]
-    around.screen.table(columns, [listed_row(programme, each, zone) for each in listed])
+    around.screen.table(columns, [
+        listed_row(programme, each, sizes[each.name], zone) for each in listed
+    ])  # fmt: skip
     around.screen.note((f"Times are of {zone.key if zone else 'UTC'}.", "dim"))
     if programme.halted:
         around.screen.warn("everything is halted: lift that with `doorstep halt --lift`")
@@ -101,14 +104,14 @@ def status(
 @app.command("pause")
 def pause(context: typer.Context, name: NAME, as_json: JSON = False) -> None:
     """Let nothing more of a send go out until it is resumed."""
-    _order(context, name, "is paused. Resume it with `doorstep send resume {name}`",
+    _order(context, name, " is paused. Resume it with `doorstep send resume {name}`",
            orders.paused, as_json=as_json)  # fmt: skip
 
 
 @app.command("resume")
 def resume(context: typer.Context, name: NAME, as_json: JSON = False) -> None:
     """Let a paused send go on."""
-    _order(context, name, "goes on", orders.resumed, as_json=as_json)
+    _order(context, name, " goes on", orders.resumed, as_json=as_json)
 
 
 @app.command("cancel")
@@ -124,7 +127,7 @@ def cancel(
         orders.cancelled(standing_of(read_table(log), name, around.now()), _nobody(around))
     if not yes:
         _confirm(around, f"End {name} for good? What went out stays out. Type yes: ")
-    _order(context, name, "is cancelled", orders.cancelled, as_json=as_json)
+    _order(context, name, " is cancelled", orders.cancelled, as_json=as_json)
 
 
 @app.command("settle")
@@ -171,7 +174,7 @@ def _order(
     *,
     as_json: bool,
 ) -> None:
-    """Give an order about a send as it stands at this moment."""
+    """Give an order about a send as it stands at this moment; `done` goes on from its name."""
     around = here(context)
     wanted: list[SendOrder] = []
 
@@ -187,9 +190,25 @@ def _order(
             around.screen.json(wanted[0] if wanted else read_table(log).orders[name])
             return
     if wanted:
-        around.screen.say(("✓ ", "green"), (name, "bold"), f" {done.format(name=name)}")
+        around.screen.say(("✓ ", "green"), (name, "bold"), done.format(name=name))
     else:
         around.screen.say((name, "bold"), " is paused already; nothing was ordered")
+
+
+def _audiences(
+    around: Surroundings, programme: ProgrammeTable, listed: list[Standing]
+) -> dict[str, int | None]:
+    """Send to the size of its audience; of one that grows, only the segmenter knows it."""
+    sizes: dict[str, int | None] = {each.name: audience(each) for each in listed}
+    growing = [each.name for each in listed if each.decision and goes_on(programme, each.name)]
+    sizes |= dict.fromkeys(growing)
+    try:
+        for name in growing:
+            books = around.services.get("segmenter", "/ask/books", send=name)
+            sizes[name] = int(books["frozen"])
+    except NotRunning:
+        around.screen.warn("the segmenter does not answer: who has entered a send is not known")
+    return sizes
 
 
 def _nobody(around: Surroundings) -> Orderer:

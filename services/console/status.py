@@ -48,22 +48,24 @@ def status(context: typer.Context, as_json: JSON = False) -> None:
 
 
 _COLUMNS: Final = (
-    Column("service", wrap=False), Column("", wrap=False), Column("address", wrap=False),
-    Column("lag", number=True), Column("partitions", number=True),
-    Column("dead letters", number=True), Column(""),
+    Column("service", wrap=False), Column("", wrap=False),
+    Column("address", wrap=False, from_width=60), Column("lag", number=True),
+    Column("partitions", number=True), Column("dead letters", number=True), Column(""),
 )  # fmt: skip
 
 
 def row_of(glance: Glance) -> list[Cell]:
     """One service: how it is, how far behind, and what is special about it."""
     metrics = glance.metrics
+    # The metric begins with the first letter.
+    letters = round(metrics.get("doorstep_dead_letters_total", 0)) if metrics else None
     return [
         glance.service,
         Text(glance.health, STYLES[glance.health]),
         glance.url,
         _count(metrics, "doorstep_consumer_lag_records"),
         _count(metrics, "doorstep_partitions_owned"),
-        _count(metrics, "doorstep_dead_letters_total"),
+        letters,
         "; ".join(remarks(metrics)),
     ]
 
@@ -90,8 +92,10 @@ def programme_lines(programme: ProgrammeTable, states: Mapping[str, State]) -> l
     lines = []
     if programme.halt is not None and programme.halted:
         halt = programme.halt
-        why = f": {halt.reason}" if halt.reason else ""
-        said = f"Everything is halted by {halt.ordered_by} since {moment(halt.ordered_at)}{why}"
+        why, zone = f": {halt.reason}" if halt.reason else "", programme.zone
+        said = (
+            f"Everything is halted by {halt.ordered_by} since {moment(halt.ordered_at, zone)}{why}"
+        )
         lines.append(Text(said, "bold red"))
     for state in LOOK_AT:
         names = [name for name, each in states.items() if each == state]

@@ -21,6 +21,7 @@ from services.console.rejects import Rejects
 from services.console.statements import Effect, effect, statement, statement_record
 from services.console.supporter_rows import Flag, Reading, Refusal, Supporter, read_supporter
 from services.console.survey import Surveyed
+from services.console.unknown_postcodes import Spelt
 from shared.ids import SupporterId
 from shared.log.port import Log
 from shared.log.record import Record
@@ -28,7 +29,11 @@ from shared.wire.supporters import SupporterChanged
 
 CHUNK: Final = 1_000
 MOST_LISTED: Final = 1_000
-"""Notices kept for the report; the counts go on."""
+"""Lines kept of each notice for the report; the counts go on."""
+NO_ROW: Final = "not a row of this file: another number of cells than columns, or no CSV"
+
+Judge = Callable[[Sequence[str]], list[Spelt] | None]
+"""What the postcode directory says of each postcode; None when it cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     repeated: list[int] = field(default_factory=list)
     shared: list[tuple[int, int]] = field(default_factory=list)
-    roles: list[int] = field(default_factory=list)
+    flagged: dict[Flag, list[int]] = field(default_factory=dict)
+    """The first lines of each flag."""
     stay_unsubscribed: int = 0
     stay_suppressed: int = 0
     last: dict[tuple[int, Effect], Written] = field(default_factory=dict)
@@ -59,6 +65,13 @@ class Tally:
     def taken(self) -> int:
         """Rows that were kept."""
         return sum(self.effects.values())
+
+    def flag(self, flag: Flag, line: int) -> None:
+        """Count a row that is kept, and remarked upon."""
+        self.flags[flag] += 1
+        lines = self.flagged.setdefault(flag, [])
+        if len(lines) < MOST_LISTED:
+            lines.append(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +92,14 @@ def run_import(
     log: Log,
     rejects: Rejects,
     step: Callable[[int], None],
+    judge: Judge,
 ) -> Tally:
     """Take all rows. `step` is told of every chunk how many rows it had."""
     tally, duplicates = Tally(), Duplicates()
     while chunk := list(islice(rows, CHUNK)):
         tally.rows += len(chunk)
         supporters = list(_kept(chunk, wanted.reading, duplicates, tally, rejects))
+        _flag_postcodes(supporters, judge, tally)
         records = _records(supporters, wanted, identities, log.partitions, tally)
         if wanted.write and records:
             log.append(records)
@@ -95,8 +110,12 @@ def run_import(
 
 
 def without_details(reason: str) -> str:
-    """A reason without what is special to the row, so that equal faults are counted together."""
-    return re.sub(r"on line \d+", "on an earlier line", re.sub(r'"[^"]*"', '"..."', reason))
+    """A reason without what is special to the row, so that equal faults are counted together.
+
+    What the row said stands first in quotes; what is quoted after it is advice.
+    """
+    unquoted = re.sub(r'"[^"]*"', '"..."', reason, count=1)
+    return re.sub(r"on line \d+", "on an earlier line", unquoted)
 
 
 def _kept(
@@ -110,7 +129,7 @@ def _kept(
     for row in chunk:
         if isinstance(row, BadRow):
             rejects.add(row.line, row.cells, row.reason)
-            tally.refused["not a row of this file"] += 1
+            tally.refused[NO_ROW] += 1
             continue
         read = read_supporter(row, reading)
         found = duplicates.look(read) if isinstance(read, Supporter) else read
@@ -118,10 +137,19 @@ def _kept(
             rejects.add(row.line, row.cells, found.reason)
             tally.refused[without_details(found.reason)] += 1
         elif found is not None:
-            tally.flags.update(found.flags)
-            if "role address" in found.flags and len(tally.roles) < MOST_LISTED:
-                tally.roles.append(found.line)
+            for flag in found.flags:
+                tally.flag(flag, found.line)
             yield found
+
+
+def _flag_postcodes(supporters: Sequence[Supporter], judge: Judge, tally: Tally) -> None:
+    placed = [each for each in supporters if "postcode" in each.profile]
+    words = judge([each.profile["postcode"] for each in placed]) or []
+    for each, word in zip(placed, words, strict=False):
+        if word == "unknown":
+            tally.flag("postcode unknown", each.line)
+        elif word == "malformed":
+            tally.flag("postcode malformed", each.line)
 
 
 def _records(

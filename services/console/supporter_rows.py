@@ -38,7 +38,7 @@ LONGEST_FIELD: Final = 1_000
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 10_000
 
-Flag = Literal["role address", "no consent", "no address"]
+Flag = Literal["role address", "no consent", "no address", "postcode unknown", "postcode malformed"]
 Shape = Literal["number", "yes_no", "text"]
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,12})?")

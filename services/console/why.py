@@ -11,6 +11,7 @@ from services.console.approving import JSON
 from services.console.asking import NotRunning, Services
 from services.console.identities import Person, ask_known
 from services.console.orders import standing_of
+from services.console.phrases import says_it
 from services.console.programme_topic import read_table
 from services.console.screen import Screen
 from services.console.story import Known, Verdict, read_known, story, verdict
@@ -103,7 +104,7 @@ def _print(screen: Screen, send: str, supporter_id: str, found: Verdict, known: 
         screen.say(f"  Now {says} segment {known.segment}:")
         for branch in known.tree:
             mark = ("✓ ", "green") if branch.as_wanted else ("✗ ", "red")
-            fact = f"  ({branch.fact})" if branch.fact else ""
+            fact = f"  ({branch.fact})" if branch.fact and not says_it(branch) else ""
             screen.say("    ", mark, "  " * branch.depth, branch.text, (fact, "dim"))
     if known.standing:
         style = "green" if known.standing == "mailable" else "yellow"

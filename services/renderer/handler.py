@@ -11,7 +11,7 @@ from shared.clock import Clock
 from shared.log.record import Record
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
-from shared.wire.batches import AudienceBatch
+from shared.wire.batches import AudienceBatch, check_partition
 
 
 class Renderer:
@@ -28,8 +28,10 @@ class Renderer:
         now = self._clock.now()
         records: list[Record] = []
         for delivery in deliveries:
-            if isinstance(delivery.envelope.data, AudienceBatch):
-                rendered = render_batch(delivery.envelope.data, self._preparer, self._signing, now)
+            batch = delivery.envelope.data
+            if isinstance(batch, AudienceBatch):
+                check_partition(batch, delivery.stored)
+                rendered = render_batch(batch, self._preparer, self._signing, now)
                 refused = sum(entry.refusal is not None for entry in rendered.entries)
                 self._metrics.rendered.labels("rendered").inc(len(rendered.entries) - refused)
                 self._metrics.rendered.labels("refused").inc(refused)

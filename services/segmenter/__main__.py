@@ -44,7 +44,7 @@ class SegmenterService:
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         path = settings.home / "segmenter" / "people.db"
-        store = SqliteStore(path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="NORMAL", cache_mb=256)
+        store = SqliteStore(path, (*PEOPLE_DDL, *SENDS_DDL), synchronous="FULL", cache_mb=256)
         programme = ProgrammeView()
         places = Resolver(
             Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()
@@ -54,11 +54,12 @@ class SegmenterService:
             store, programme, settings.partitions, settings.segmenter.wave_recipients,
             self._log.end_offsets, fail_points, metrics,
         )  # fmt: skip
-        handler = Segmenter(
-            store, people, sends, programme, clock, settings.segmenter.sweep_seconds
-        )
         self._programme = Table(self._log.follow(PROGRAMME), programme.apply)
         self._suppressions = Suppressions(store)
+        handler = Segmenter(
+            store, people, sends, programme, clock, settings.segmenter.sweep_seconds,
+            (programme.unreadable, self._suppressions.unreadable),
+        )  # fmt: skip
         self._withdrawn: list[Stored] = []
         self._withdrawals = Table(self._log.follow(SUPPRESSIONS), self._withdrawn.append)
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)

@@ -9,7 +9,9 @@ from services.segmenter.people.handler import People
 from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.sends import Sends
 from shared.clock import Clock, to_ms
-from shared.loop.delivery import Delivery
+from shared.errors import NeverRetry
+from shared.log.record import Stored
+from shared.loop.delivery import Delivery, dead_letter
 from shared.store.sqlite import SqliteStore, SqliteUnit
 
 
@@ -24,7 +26,10 @@ class Segmenter:
         programme: ProgrammeView,
         clock: Clock,
         sweep_seconds: float,
+        unreadable: Sequence[list[tuple[Stored, NeverRetry]]] = (),
     ) -> None:
+        """`unreadable`: where the tables leave records that they could not read."""
+        self._unreadable = unreadable
         self._store, self._people, self._sends = store, people, sends
         self._programme, self._clock = programme, clock
         self._sweep_ms = int(sweep_seconds * 1000)
@@ -41,6 +46,7 @@ class Segmenter:
         self._use_segments(now)
         self._sweep(now)
         self._sends.tick(now)
+        self._bury(now)
 
     def assigned(self, _partitions: frozenset[int]) -> None:
         """A partition's people may have changed under another owner: look at all anew."""
@@ -59,6 +65,22 @@ class Segmenter:
         with self._store.unit() as unit:
             self._people.use_segments(unit, self._programme.segments(), now)
         self._segments_seen = self._programme.segment_changes
+
+    def _bury(self, now: datetime) -> None:
+        """Dead letters for what the tables could not read, by the owner of its partition number.
+
+        A record that stays on its topic is told again at each start, under the same id.
+        """
+        owned = self._store.owned()
+        for records in self._unreadable:
+            if not records:
+                continue
+            with self._store.unit() as unit:
+                for stored, error in records:
+                    if stored.partition in owned:
+                        letter = dead_letter(stored, error, "segmenter", now)
+                        unit.emit(stored.partition, letter)
+            records.clear()
 
     def _sweep(self, now: datetime) -> None:
         if to_ms(now) < self._next_sweep_ms:

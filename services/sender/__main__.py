@@ -53,7 +53,7 @@ class Sender:
             fail_points, metrics,
         )  # fmt: skip
         upkeep = Upkeep(
-            self._store, own, self._orders, self._settle_ordered, self._log.end_offsets,
+            self._store, own, self._orders, self._log.end_offsets,
             fail_points, metrics,
         )  # fmt: skip
         handler = Intake(
@@ -97,10 +97,6 @@ class Sender:
     def _orders(self) -> Orders:
         tables = self._dispatcher.tables
         return tables.orders if tables is not None else Orders()
-
-    def _settle_ordered(self) -> dict[str, int]:
-        tables = self._dispatcher.tables
-        return dict(tables.settle_ordered_ms) if tables is not None else {}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from shared.log.topics import EVENTS
 from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
 from shared.store.sqlite import SqliteStore, SqliteUnit
-from shared.wire.batches import MessageBatch
+from shared.wire.batches import MessageBatch, check_partition
 from shared.wire.events import FINAL_KINDS, MEANING, Event
 
 FROM_SES = frozenset(
@@ -70,6 +70,7 @@ class Intake:
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
+                    check_partition(batch, delivery.stored)
                     for final in ledger.take_in(batch, _content(delivery.stored), to_ms(now)):
                         tell(unit, final, now, self._metrics)
                 case Event(kind=kind) as event if kind in FROM_SES and event.message_id:

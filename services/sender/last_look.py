@@ -31,6 +31,14 @@ class Candidate:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class SettleOrder:
+    """What an operator wants done with what was in doubt when the order was given."""
+
+    decision: Literal["leave", "resend"]
+    ordered_ms: int
+
+
 @dataclass(slots=True)
 class Orders:
     """What people have ordered, as far as the sender knows it."""
@@ -38,7 +46,7 @@ class Orders:
     halted: bool = False
     paused: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
-    settle: dict[str, Literal["leave", "resend"]] = field(default_factory=dict)
+    settle: dict[str, SettleOrder] = field(default_factory=dict)
     configuration_set: str = "doorstep"
 
 

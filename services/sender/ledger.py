@@ -195,22 +195,26 @@ class Ledger:
             InDoubt(row[0], row[1], row[2], bool(row[3]), *row[4:])
             for row in self._db.execute(
                 "select rowid, message_id, send_id, resend, attempt, attempted_ms,"
-                " settle_after_ms, deadline_ms from message"
+                " settle_after_ms, deadline_ms, partition from message"
                 f" where state = 'unconfirmed' and settled = 0 and partition in ({marks})"
                 " order by settle_after_ms limit ?",
                 (*partitions, limit),
             )
         ]
 
-    def settled_unconfirmed(self, send_id: str, ordered_ms: int) -> list[InDoubt]:
-        """Left in doubt before an operator's order to resend."""
+    def settled_unconfirmed(
+        self, send_id: str, ordered_ms: int, partitions: Sequence[int]
+    ) -> list[InDoubt]:
+        """Left in doubt before an operator's order to resend, in owned partitions."""
+        marks = ",".join("?" * len(partitions))
         return [
             InDoubt(row[0], row[1], row[2], bool(row[3]), *row[4:])
             for row in self._db.execute(
                 "select rowid, message_id, send_id, resend, attempt, attempted_ms,"
-                " settle_after_ms, deadline_ms from message where send_id = ?"
-                " and state = 'unconfirmed' and settled = 1 and updated_ms < ? and attempt < 2",
-                (send_id, ordered_ms),
+                " settle_after_ms, deadline_ms, partition from message where send_id = ?"
+                " and state = 'unconfirmed' and settled = 1 and updated_ms < ? and attempt < 2"
+                f" and partition in ({marks})",
+                (send_id, ordered_ms, *partitions),
             )
         ]
 
@@ -223,13 +227,21 @@ class Ledger:
         )
         return self.fact(message_id) if self._db.changes() else None
 
-    def resend(self, message_id: str, reason: str, now_ms: int) -> None:
-        """Ready once more, on the record. `settled` 0 keeps in mind that it is in doubt."""
+    def resend(self, message_id: str, reason: str, now_ms: int) -> Fact | None:
+        """Ready once more, on the record. `settled` 0 keeps in mind that it is in doubt.
+
+        The fact says so of the attempt that follows, so that the books are open again.
+        """
         self._db.execute(
             "update message set state = 'ready', settled = 0, reason = ?, updated_ms = ?"
             " where message_id = ? and state = 'unconfirmed'",
             (reason, now_ms, message_id),
         )
+        if not self._db.changes():
+            return None
+        fact = self.fact(message_id)
+        fact.state, fact.attempt = "unconfirmed", fact.attempt + 1
+        return fact
 
     def overdue(self, before_ms: int, partitions: Sequence[int], limit: int) -> list[str]:
         """Ready messages whose effective deadline has passed."""

@@ -14,8 +14,11 @@ from shared.wire.cloudevents import encode
 from shared.wire.events import Event
 
 
-def outcome_record(fact: Fact, now: datetime) -> Record:
-    """The event of a message's state. The same state of the same attempt has the same id."""
+def outcome_record(fact: Fact, now: datetime, what: str = "outcome") -> Record:
+    """The event of a message's state. The same state of the same attempt has the same id.
+
+    `what` tells apart an outcome and a resend that was decided: both say "in doubt".
+    """
     event = Event(
         kind=fact.state,
         supporter_id=fact.supporter_id,
@@ -32,7 +35,7 @@ def outcome_record(fact: Fact, now: datetime) -> Record:
     )
     return encode(
         event,
-        id=event_id("outcome", fact.message_id, fact.state, fact.settled, fact.attempt),
+        id=event_id(what, fact.message_id, fact.state, fact.settled, fact.attempt),
         source="sender",
         subject=fact.message_id,
         time=now,
@@ -49,3 +52,9 @@ def tell(unit: Unit, fact: Fact | None, now: datetime, metrics: Metrics) -> None
         return
     unit.emit(fact.partition, outcome_record(fact, now))
     metrics.outcomes.labels(fact.state).inc()
+
+
+def tell_resend(unit: Unit, fact: Fact | None, now: datetime) -> None:
+    """Say that a message is in doubt again because it is to be sent once more."""
+    if fact is not None:
+        unit.emit(fact.partition, outcome_record(fact, now, "resend"))

@@ -89,15 +89,15 @@ class SesGateway:
     def account(self) -> Account | None:
         try:
             said = self._client.get_account()
-        except (ClientError, BotoCoreError):
+            quota = said.get("SendQuota") or {}
+            return Account(
+                sending_enabled=bool(said.get("SendingEnabled", False)),
+                daily_quota=float(quota.get("Max24HourSend", -1)),
+                sent_last_day=float(quota.get("SentLast24Hours", 0)),
+                rate=float(quota.get("MaxSendRate", 1)),
+            )
+        except (ClientError, BotoCoreError, TypeError, ValueError):
             return None
-        quota = said.get("SendQuota", {})
-        return Account(
-            sending_enabled=bool(said.get("SendingEnabled", False)),
-            daily_quota=float(quota.get("Max24HourSend", -1)),
-            sent_last_day=float(quota.get("SentLast24Hours", 0)),
-            rate=float(quota.get("MaxSendRate", 1)),
-        )
 
     def close(self) -> None:
         self._client.close()

@@ -1,8 +1,8 @@
 """Settling what is in doubt: pure decisions.
 
 A message in doubt waits for a SES event that carries its tag. When the settle window is over and
-the event channel has proven alive since, the send's policy decides: leave it, or resend it once.
-Resending on a silent channel could mail twice, so it is never done.
+the event channel has proven alive well after the doubt, the send's policy decides: leave it, or
+resend it once. Resending on a silent channel could mail twice, so it is never done.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PROOF_MARGIN_MS = 100
 SILENT_WINDOWS = 3
+PROOF_SHARE, LONGEST_PROOF_MS = 0.1, 60_000
+"""A channel is proven by an event dated this share of the window after the doubt, a minute at
+most: SES tells of an acceptance within seconds, so such an event had ours before it, were there
+one. It also covers what SES's clock and ours may differ by."""
 
 Decision = Literal["wait", "leave", "resend"]
 
@@ -28,6 +31,7 @@ class InDoubt:
     attempted_ms: int
     settle_after_ms: int
     deadline_ms: int | None
+    partition: int = 0
 
 
 def settle(  # noqa: PLR0911 - a table of cases reads best as one
@@ -51,12 +55,12 @@ def settle(  # noqa: PLR0911 - a table of cases reads best as one
         return "wait", "the settle window is open"
     if events_read_ms < doubt.settle_after_ms:
         return "wait", "events are still being read"
-    # SES may have taken it at any moment until the call was given up: only a later event proves
-    # that the channel still worked then.
-    alive = channel_ms >= doubt.settle_after_ms - window_ms + PROOF_MARGIN_MS
+    given_up_ms = doubt.settle_after_ms - window_ms
+    alive = channel_ms >= given_up_ms + min(window_ms * PROOF_SHARE, LONGEST_PROOF_MS)
     wants_resend = order == "resend" or doubt.resend
     if not wants_resend:
-        said = "SES reported nothing" if alive else "SES reported nothing, and nothing else since"
+        heard = channel_ms >= given_up_ms
+        said = "SES reported nothing" if heard else "SES reported nothing, and nothing else since"
         return "leave", f"{said} within the settle window"
     if doubt.attempt > 1:
         return "leave", "in doubt again after it was resent once"

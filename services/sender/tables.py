@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 
-from services.sender.last_look import Orders
+from services.sender.last_look import Orders, SettleOrder
 from shared.errors import NeverRetry
 from shared.log.port import Log
 from shared.log.record import Stored
@@ -15,7 +15,7 @@ from shared.log.table import Table
 from shared.log.topics import PROGRAMME, SUPPRESSIONS
 from shared.observability.logs import Journal
 from shared.wire.cloudevents import decode
-from shared.wire.programme import Definition, HaltOrder, SendOrder
+from shared.wire.programme import HALT_KEY, SEND_ORDER_KEY, Definition, HaltOrder, SendOrder
 from shared.wire.suppressions import Suppression
 
 
@@ -30,7 +30,6 @@ class SenderTables:
         self.orders = Orders()
         self._orders = Orders()
         self.resumed_ms: dict[str, int] = {}
-        self.settle_ordered_ms: dict[str, int] = {}
         self._journal = Journal("sender.tables")
         self._tables = {
             "suppressions": Table(log.follow(SUPPRESSIONS), self._suppression),
@@ -77,6 +76,7 @@ class SenderTables:
             data = decode(stored).data
         except NeverRetry as error:
             self._journal.error("sender.programme_unreadable", reason=str(error))
+            self._stop_unread((stored.key or b"").decode("utf-8", "replace"))
             return
         match data:
             case HaltOrder():
@@ -88,6 +88,13 @@ class SenderTables:
             case _:
                 pass
 
+    def _stop_unread(self, key: str) -> None:
+        """An order that cannot be read may have said stop: so it does, until one can be read."""
+        if key == HALT_KEY:
+            self._orders.halted = True
+        elif key.startswith(SEND_ORDER_KEY):
+            self._orders.paused.add(key.removeprefix(SEND_ORDER_KEY))
+
     def _order(self, order: SendOrder) -> None:
         ordered_ms = int(order.ordered_at.timestamp() * 1000)
         _keep(self._orders.paused, order.send_id, wanted=order.paused)
@@ -97,8 +104,7 @@ class SenderTables:
         if order.settle is None:
             self._orders.settle.pop(order.send_id, None)
         else:
-            self._orders.settle[order.send_id] = order.settle
-            self.settle_ordered_ms[order.send_id] = ordered_ms
+            self._orders.settle[order.send_id] = SettleOrder(order.settle, ordered_ms)
 
 
 def _keep(names: set[str], name: str, *, wanted: bool) -> None:

@@ -6,15 +6,15 @@ and its books close although nothing is dispatched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Literal
 
 from services.sender.deadlines import slack_seconds
-from services.sender.last_look import Orders
+from services.sender.last_look import Orders, SettleOrder
 from services.sender.ledger import Ledger
-from services.sender.outcomes import tell
+from services.sender.outcomes import tell, tell_resend
 from services.sender.settling import InDoubt, settle
 from shared.clock import to_ms
 from shared.log.record import TopicPartition
@@ -38,13 +38,12 @@ class Upkeep:
         store: SqliteStore,
         settings: SenderSettings,
         orders: Callable[[], Orders],
-        settle_ordered_ms: Callable[[], dict[str, int]],
         end_offsets: Callable[[str], dict[int, int]],
         fail_points: FailPoints,
         metrics: Metrics,
     ) -> None:
         self._store, self._settings = store, settings
-        self._orders, self._settle_ordered_ms = orders, settle_ordered_ms
+        self._orders = orders
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
         self._next_ms = self._next_slack_ms = 0
@@ -91,10 +90,10 @@ class Upkeep:
     def _settle(self, owned: list[int], now: datetime) -> None:
         ledger = Ledger(self._store.connection)
         doubts = ledger.in_doubt(owned, DOUBTS)
-        for send_id, order in sorted(self._orders().settle.items()):
-            if order == "resend":
-                ordered = self._settle_ordered_ms().get(send_id, 0)
-                doubts.extend(ledger.settled_unconfirmed(send_id, ordered))
+        orders = self._orders().settle
+        for send_id, order in sorted(orders.items()):
+            if order.decision == "resend":
+                doubts.extend(ledger.settled_unconfirmed(send_id, order.ordered_ms, owned))
         if not doubts:
             return
         events_read_ms = self._reading.read_through_ms(owned, to_ms(now))
@@ -108,19 +107,13 @@ class Upkeep:
                 margin_ms=self.margin_ms(),
                 channel_ms=channel_ms,
                 events_read_ms=events_read_ms,
-                order=self._order_for(doubt),
+                order=_order_for(doubt, orders),
             )
             if decision != "wait":
                 decided.append((doubt, decision, reason))
         if decided:
             self._write(decided, now)
             self._fail_points.reach("sender.settle.after_commit")
-
-    def _order_for(self, doubt: InDoubt) -> Literal["leave", "resend"] | None:
-        """An operator's order is about what was in doubt when it was given, not about later."""
-        if doubt.attempted_ms >= self._settle_ordered_ms().get(doubt.send_id, 0):
-            return None
-        return self._orders().settle.get(doubt.send_id)
 
     def _write(self, decided: Sequence[tuple[InDoubt, str, str]], now: datetime) -> None:
         with self._store.unit() as unit:
@@ -131,8 +124,9 @@ class Upkeep:
     ) -> None:
         ledger = Ledger(unit.connection)
         for doubt, decision, reason in decided:
+            unit.check(doubt.partition)
             if decision == "resend":
-                ledger.resend(doubt.message_id, reason, to_ms(now))
+                tell_resend(unit, ledger.resend(doubt.message_id, reason, to_ms(now)), now)
             else:
                 fact = ledger.leave(doubt.message_id, reason, to_ms(now))
                 tell(unit, fact, now, self._metrics)
@@ -190,6 +184,14 @@ class EventReading:
             if self._store.positions(partition).get(place, 0) < self._goal.get(partition, 0):
                 return False
         return True
+
+
+def _order_for(
+    doubt: InDoubt, orders: Mapping[str, SettleOrder]
+) -> Literal["leave", "resend"] | None:
+    """An operator's order is about what was in doubt when it was given, not about later."""
+    order = orders.get(doubt.send_id)
+    return None if order is None or doubt.attempted_ms >= order.ordered_ms else order.decision
 
 
 def deadline_margin_ms(settings: SenderSettings) -> int:

@@ -66,6 +66,7 @@ class Loop:
         self._letters: deque[float] = deque()
         self._waiting: dict[int, tuple[float, float, float]] = {}
         self._joined = False
+        self._blocked: set[int] = set()
         self._next_lag = 0.0
         metrics.dead_letters.labels(group)  # begins at nought: the first is then an increase
 
@@ -145,6 +146,7 @@ class Loop:
                 number: entry for number, entry in self._waiting.items()
                 if number not in polled.lost | polled.revoking
             }  # fmt: skip
+            self._blocked -= polled.lost | polled.revoking
             owned = self._member.owned() - polled.revoking
             self._metrics.partitions_owned.set(len(owned))
             self._journal.info(
@@ -186,8 +188,10 @@ class Loop:
         for place, (_, error) in decoded.newer.items():
             self._journal.error("loop.newer_version", reason=str(error))
             self._block(place.partition, BLOCKED_SECONDS)
-        self._metrics.partitions_blocked.set(len(decoded.newer))
-        return {place.partition for place in decoded.newer}
+        blocked = {place.partition for place in decoded.newer}
+        self._blocked = (self._blocked - {stored.partition for stored in records}) | blocked
+        self._metrics.partitions_blocked.set(len(self._blocked))
+        return blocked
 
     def _count(self, records: Iterable[Stored], letters: int) -> None:
         for stored in records:

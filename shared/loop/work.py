@@ -89,7 +89,9 @@ class Work(Protocol):
 
 
 def is_ours(error: Exception) -> bool:
-    """Errors that mean the whole batch, never one record."""
+    """Errors that mean the whole batch, never one record: ours, and trouble of the machine."""
+    if isinstance(error, (MemoryError, OSError)):
+        return True
     return isinstance(error, DoorstepError) and not isinstance(error, NeverRetry)
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from shared.errors import NeverRetry
+from shared.log.record import Stored
 from shared.wire.schema import WireModel
 
 MAX_ENTRIES: Final = 500
@@ -88,3 +90,15 @@ class MessageBatch(WireModel):
     batch_id: str
     partition: int
     entries: tuple[RenderedMessage, ...]
+
+
+def check_partition(batch: AudienceBatch | MessageBatch, stored: Stored) -> None:
+    """Raises NeverRetry for a batch that stands in another partition than it is of.
+
+    Nobody could commit what comes of it: its owner is somebody else, or nobody.
+    """
+    if batch.partition != stored.partition:
+        raise NeverRetry(
+            f"{stored.topic}[{stored.partition}]@{stored.offset}: the batch is of partition "
+            f"{batch.partition}; publish it there"
+        )

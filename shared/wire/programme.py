@@ -10,11 +10,15 @@ the newest record of a key is all a reader needs.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from shared.wire.schema import WireModel
+
+HALT_KEY: Final = "order/halt/all"
+SEND_ORDER_KEY: Final = "order/send/"
+"""Followed by the send id."""
 
 DefinitionKind = Literal["campaign", "areas", "segment", "template", "send"]
 

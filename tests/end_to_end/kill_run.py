@@ -75,7 +75,8 @@ def kill_run(home: Path, run: Run) -> dict[str, Any]:
             order(here, number, run)
             lives.live_and_die()
         lives.live_until_closed()
-        return here.audit(policy=run.policy, kills=run.kills, window=WINDOW)
+        waves = [send_of(number) for number in range(len(portions))]  # pulses have no policy
+        return here.audit(*waves, policy=run.policy, kills=run.kills, window=WINDOW)
 
 
 class Lives:

@@ -31,6 +31,7 @@ def test_random_kills_double_nobody_and_forget_nobody(tmp_path: Path, policy: Po
     assert verdict["balanced"]
     assert planned(verdict) == SOUND
     assert 0 < verdict["unconfirmed"] <= verdict["unconfirmed_allowed"]
+    assert (verdict["resent"] > 0) == (policy == "resend")
 
 
 @pytest.mark.timeout(600)

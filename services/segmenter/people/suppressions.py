@@ -43,6 +43,7 @@ class Suppressions:
         """Begins a reading: what is applied must now start with the topic's first record."""
         self._store = store
         self._journal = Journal("people.suppressions")
+        self.unreadable: list[tuple[Stored, NeverRetry]] = []
         ((self._reading,),) = store.connection.execute(_BEGIN)
 
     def apply(self, stored: Stored) -> None:
@@ -83,12 +84,13 @@ class Suppressions:
             data = decode(stored).data
             if isinstance(data, Suppression):
                 return data.reason, to_ms(data.at)
-            reason = "not a suppression"
+            refused = NeverRetry("not a suppression")
         except NeverRetry as error:
-            reason = str(error)
+            refused = error
+        self.unreadable.append((stored, refused))
         self._journal.error(
             "people.suppression_unreadable", partition=stored.partition, offset=stored.offset,
-            reason=reason,
+            reason=str(refused),
         )  # fmt: skip
         return "unsubscribed", stored.timestamp_ms
 

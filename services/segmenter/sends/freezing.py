@@ -59,13 +59,14 @@ def freeze(
 ) -> int:
     """Freeze the part and report it; how many people. Does nothing when it was frozen before.
 
-    The part of a send for who newly qualifies begins empty.
+    The part of a send for who newly qualifies begins empty, that of a cancelled one stays so.
     """
     sets = FrozenSets(unit.connection)
     send = planned.send
     if not sets.begin(send.name, 0, partition, "frozen", to_ms(now)):
         return 0
-    found = [] if send.mode == "newly_qualifies" else list(
+    empty = send.mode == "newly_qualifies" or planned.order.cancelled
+    found = [] if empty else list(
         members(
             unit.connection, planned.segment.rule, now, partition,
             topic=send.topic, send_id=send.name,

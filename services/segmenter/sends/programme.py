@@ -9,7 +9,14 @@ from shared.log.record import Stored
 from shared.observability.logs import Journal
 from shared.programme.definitions import Areas, Segment, Send
 from shared.wire.cloudevents import decode
-from shared.wire.programme import Definition, HaltOrder, SendDecision, SendOrder
+from shared.wire.programme import (
+    HALT_KEY,
+    SEND_ORDER_KEY,
+    Definition,
+    HaltOrder,
+    SendDecision,
+    SendOrder,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,17 @@ class ProgrammeView:
         self.decisions: dict[tuple[str, int], SendDecision] = {}
         self.halted = False
         self.segment_changes = 0
+        self.unreadable: list[tuple[Stored, NeverRetry]] = []
         self._plans: dict[str, Planned | None] = {}
         self._definitions: dict[tuple[str, str], Definition] = {}
         self._versions: dict[tuple[str, str, str], Definition] = {}
         self._journal = Journal("segmenter.programme")
 
     def apply(self, stored: Stored) -> None:
-        """One record; what cannot be read is said and left out."""
+        """One record; what cannot be read is said and kept in `unreadable`.
+
+        An order that cannot be read may have said stop: so it does, until one can be read.
+        """
         self._plans.clear()
         if stored.value is None:
             self._removed((stored.key or b"").decode("utf-8", "replace"))
@@ -45,6 +56,8 @@ class ProgrammeView:
             data = decode(stored).data
         except NeverRetry as error:
             self._journal.error("segmenter.programme_unreadable", reason=str(error))
+            self.unreadable.append((stored, error))
+            self._stop_unread((stored.key or b"").decode("utf-8", "replace"))
             return
         match data:
             case Definition():
@@ -57,6 +70,13 @@ class ProgrammeView:
                 self.decisions[data.send_id, data.occurrence] = data
             case _:
                 pass
+
+    def _stop_unread(self, key: str) -> None:
+        if key == HALT_KEY:
+            self.halted = True
+        known = self.orders.get(key.removeprefix(SEND_ORDER_KEY))
+        if key.startswith(SEND_ORDER_KEY) and known is not None:
+            self.orders[known.send_id] = known.model_copy(update={"paused": True})
 
     def segments(self) -> list[Segment]:
         """All segments, newest versions, by name."""

@@ -7,7 +7,7 @@ release on it. `finished` goes the same way. What happens when is in `tick`, in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.segmenter.people.audience import done_any, members_by_id
@@ -107,7 +107,7 @@ class Sends:
     def _freeze_due(self, owned: list[int], now: datetime) -> None:
         for send_id, order in list(self._programme.orders.items()):
             due = order.due_at is not None and order.due_at <= now
-            if not due or order.cancelled or (send_id, 0) in self._programme.decisions:
+            if not due or (send_id, 0) in self._programme.decisions:
                 continue
             planned = self._programme.planned(send_id)
             if planned is None:
@@ -155,9 +155,9 @@ class Sends:
 
     def _first(self, planned: Planned, now: datetime) -> SendDecision | None:
         order, send = planned.order, planned.send
-        if order.cancelled:
-            return _plain(send.name, "cancelled", "cancelled before it was due", now)
         freezes = Reports(self._store.connection).freezes(send.name, 0)
+        if order.cancelled:
+            return _cancelled(send.name, freezes, self._partitions, now)
         if send.mode == "newly_qualifies":
             begun = len(freezes) == self._partitions
             return _plain(send.name, "released", "", now) if begun else None
@@ -379,6 +379,22 @@ def _closed_at(planned: Planned, now: datetime) -> datetime | None:
     if send.mode == "once":
         return order.due_at
     return send.until if send.until is not None and send.until <= now else None
+
+
+def _cancelled(
+    send_id: str, freezes: Mapping[int, FreezeReported], partitions: int, now: datetime
+) -> SendDecision | None:
+    """Cancelled before it was released; held until the people of parts frozen by then are closed.
+
+    Parts that see the order before they freeze begin empty, so that every partition reports.
+    """
+    if len(freezes) < partitions:
+        return None
+    frozen = sum(report.frozen for report in freezes.values())
+    if not frozen:
+        return _plain(send_id, "cancelled", "cancelled before it was due", now)
+    held = _plain(send_id, "held", "cancelled while it was being frozen", now)
+    return held.model_copy(update={"frozen": frozen})
 
 
 def _plain(send_id: str, state: str, reason: str, now: datetime) -> SendDecision:

@@ -279,7 +279,7 @@ class EmbeddedMember:
         raise PositionOutsideLog(
             f"{self._group}: the position {position} of {place.topic}[{place.partition}] is not in "
             f"the log, which holds {first} to {end}: records were removed before they were read, "
-            "or this log belongs to another installation. See docs/explanation/delivery.md"
+            "or this log belongs to another installation. See docs/how-to/restore.md"
         )
 
 

@@ -15,10 +15,19 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Misconfigured
-from shared.log.port import Log
+from shared.errors import Fenced, Misconfigured
+from shared.log.port import Log, Member, Polled
+from shared.log.record import Position, Record, TopicPartition
 from tests.contract.log.conftest import PARTITIONS
-from tests.contract.log.narration import read_all, record, settle, texts, until
+from tests.contract.log.narration import (
+    poll_records,
+    positions_after,
+    read_all,
+    record,
+    settle,
+    texts,
+    until,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 LEASE = 1.5
@@ -154,27 +163,45 @@ def test_a_frozen_member_that_thaws_is_fenced(
 
 
 def test_a_batch_read_before_a_freeze_cannot_be_committed_after_it(log: Log) -> None:
-    """The same, step by step: the numbers went to another member and came back meanwhile."""
-    from shared.errors import Fenced
-    from tests.contract.log.narration import poll_records, positions_after
-
-    log.append([record("a")])
+    """The same, step by step: a number goes to another member and comes back meanwhile."""
+    log.append([record(f"{number}", number) for number in range(PARTITIONS)])
     one = log.join("g", ["in"], lease_seconds=60)
     settle([one], PARTITIONS)
-    stale = poll_records(one)
+    stale = poll_each(one, frozenset(range(PARTITIONS)))
     two = log.join("g", ["in"], lease_seconds=60)
     settle([one, two], PARTITIONS)
-    mover, keeper = (one, two) if 0 in two.owned() else (two, one)
-    if keeper is one:
-        # number 0 must have been given up once: let the other member take it
-        one.close()
-        settle([two], PARTITIONS)
-        with pytest.raises(Exception):  # noqa: B017,PT011 - closed or fenced, never committed
-            one.commit(stale.membership, [record("x", topic="out")], positions_after(stale))
-        two.close()
-    else:
-        with pytest.raises(Fenced):
-            one.commit(stale.membership, [record("x", topic="out")], positions_after(stale))
-        mover.close()
-        keeper.close()
-    assert log.end_offsets("out")[0] == 0
+    moved = min(two.owned())
+    two.close()
+    settle([one], PARTITIONS)
+    place = TopicPartition("in", moved)
+
+    with pytest.raises(Fenced):
+        one.commit(stale[moved].membership, [copy("late", moved)], after(stale[moved], place))
+
+    assert copied(log) == Counter()
+    assert one.committed([place]) == {}
+    anew = poll_each(one, frozenset({moved}))[moved]
+    assert texts(anew.records[place]) == [f"{moved}"], "it was put back for whoever owns it now"
+    one.commit(anew.membership, [copy("anew", moved)], after(anew, place))
+    assert copied(log) == Counter({"anew": 1})
+    one.close()
+
+
+def poll_each(member: Member, numbers: frozenset[int]) -> dict[int, Polled]:
+    """Poll until each of these numbers has brought a record; the first poll that did, by number."""
+    found: dict[int, Polled] = {}
+    while not numbers <= found.keys():
+        polled = poll_records(member)
+        for place in polled.records:
+            found.setdefault(place.partition, polled)
+    return found
+
+
+def copy(text: str, number: int) -> Record:
+    """What a member called `one` makes of a record."""
+    return record(f"one:{text}", number, "out")
+
+
+def after(polled: Polled, place: TopicPartition) -> dict[TopicPartition, Position]:
+    """Behind what was polled of this place, and of no other."""
+    return {place: positions_after(polled)[place]}

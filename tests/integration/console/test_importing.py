@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.console import supporter_import
+from services.console import supporter_import, unknown_postcodes
 from shared.ids import address_key, supporter_id_from_address, supporter_id_from_external
 from shared.log.topics import EVENTS, SUPPORTERS
 from shared.settings import read_settings
@@ -135,8 +136,40 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(stage: Stage, file: Pat
     said = stage.said("import", "supporters", write(file, rows), "--dry-run")
     assert "2 rows: 1 would be new, 1 would be changed" in said
     assert "Subscribed again: 0 (an import never does that); 1 unsubscribed" in said
-    assert "Nothing was written" in said
+    assert "Nothing was imported" in said
     assert statements(stage) == []
+
+
+def test_postcodes_that_nobody_knows_are_kept_and_counted_with_their_lines(
+    stage: Stage, file: Path
+) -> None:
+    codes = ("FK1 1AA", "ZZ9 9ZZ", "fk99 9zz", "", "fk81ab", "FK99 9ZZ", "FK8")
+    rows = [(str(n), f"p{n}@example.org", code, *CONSENT) for n, code in enumerate(codes)]
+    header = ("external_id", "email", "postcode", *HEADER[3:])
+    path = write(file, rows, header)
+    for words in (("--dry-run",), ()):
+        found = stage.json("import", "supporters", path, *words)
+        assert found["new"] == len(codes)
+        assert (found["unknown_postcodes"], found["unknown_postcode_lines"]) == (2, [4, 7])
+        assert (found["malformed_postcodes"], found["malformed_postcode_lines"]) == (2, [3, 8])
+    stage.service("segmenter", known=nobody_known)
+    said = stage.said("import", "supporters", path, "--dry-run")
+    assert "2 postcodes the directory does not know" in said
+    assert "lines 4, 7" in said
+    assert "2 postcodes spelt as none can be, kept without an area: lines 3, 8" in said
+    assert sorted(each.profile.get("postcode") or "" for each in statements(stage)) == sorted(codes)
+
+
+def test_an_import_does_not_hang_on_the_postcode_directory(
+    stage: Stage, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unknown_postcodes, "_PROGRAM", "raise SystemExit(3)")
+    header = ("external_id", "email", "postcode")
+    path = write(file, [("1", "ann@example.org", "FK1 1AA")], header)
+    result = stage.doorstep("import", "supporters", path, "--json")
+    assert "postcodes were not looked up" in result.stderr
+    assert json.loads(result.stdout)["unknown_postcodes"] is None
+    assert len(statements(stage)) == 1
 
 
 def test_people_keep_the_id_they_have(stage: Stage, file: Path) -> None:

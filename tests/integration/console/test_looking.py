@@ -133,10 +133,21 @@ def test_segments_are_listed_with_who_may_be_mailed(applied: Stage) -> None:
 
 
 def test_a_count_says_why_the_others_may_not_be_mailed(applied: Stage) -> None:
-    counted = {"matching": 1_200, "mailable": 900, "left_out": {"bounced": 300}, "unplaced": 4}
+    left_out = {"bounced": 200, "suppressed": 100}
+    counted = {"matching": 1_200, "mailable": 900, "left_out": left_out, "unplaced": 0}
     segmenter = applied.service("segmenter", count=counted)
     said = applied.said("segment", "count", "members")
-    for part in ("1,200", "- bounced", "-300", "25%", "their present address", "900", "75%"):
+    for part in (
+        "1,200",
+        "- bounced",
+        "-200",
+        "17%",
+        "their present address",
+        "900",
+        "75%",
+        "their inbox is suppressed",
+        "of them unplaced",
+    ):
         assert part in said
     applied.said("segment", "count", "--rule", "did: volunteered", "--send", "ask")
     question = segmenter.asked[-1][1]
@@ -187,6 +198,7 @@ def test_the_status_is_one_glance_and_an_exit_code(applied: Stage) -> None:
     for name in SERVICES:
         applied.service(name).metrics.partitions_owned.set(24)
     applied.services[2].metrics.ready.set(1_500)
+    applied.environment["COLUMNS"] = "80"
     result = applied.doorstep("status")
     assert result.exit_code == 0, result.output
     assert result.stdout.count("ready") == len(SERVICES)

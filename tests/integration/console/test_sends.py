@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.console.programme_topic import halt_record
+from services.console.programme_topic import halt_record, send_order_record
 from shared.log.topics import PROGRAMME
 from shared.wire.cloudevents import encode
 from shared.wire.programme import HaltOrder, SendDecision, SendOrder
@@ -52,6 +53,13 @@ def order(stage: Stage, name: str = "ask") -> SendOrder:
     ]  # fmt: skip
     assert isinstance(found, SendOrder)
     return found
+
+
+def launched_now() -> SendOrder:
+    now = datetime.now(UTC)
+    return SendOrder(
+        send_id="ask", definition_version="v", due_at=now, ordered_at=now, ordered_by="mo"
+    )
 
 
 def decide(stage: Stage, state: str, **more: Any) -> None:
@@ -200,7 +208,8 @@ def test_settling_says_how_many_are_in_doubt_and_what_it_may_cost(
     sender = applied.service("sender", books=books)
     assert "--leave" in applied.refused("send", "settle", "ask")
     assert "say --yes" in applied.refused("send", "settle", "ask", "--resend")
-    assert "3 messages in doubt" in applied.said("send", "settle", "ask", "--resend", "--yes")
+    said = applied.said("send", "settle", "ask", "--resend", "--yes")
+    assert "ask: 3 messages in doubt" in said
     assert order(applied).settle == "resend"
     sender.answers["books"] = {"states": {"accepted": 3}, "held": None}
     assert "nothing of ask is in doubt" in applied.refused("send", "settle", "ask", "--leave")
@@ -309,3 +318,22 @@ def test_a_newly_qualifies_send_counts_nobody_now(stage: Stage, tmp_path: Path) 
     said = stage.said("send", "launch", "ask", "--yes")
     assert "whoever enters segment members from now on" in said
     assert order(stage).approved_count is None
+
+
+def test_a_newly_qualifies_send_is_as_large_as_the_segmenter_says(
+    stage: Stage, tmp_path: Path
+) -> None:
+    goes_on = FILES["sends/ask.yaml"] + "mode: newly_qualifies\n"
+    stage.said("apply", str(write_programme(tmp_path / "p", {"sends/ask.yaml": goes_on})), "--yes")
+    assert stage.json("send", "list")[0]["audience"] is None
+    stage.append(send_order_record(launched_now()))
+    decide(stage, "released", frozen=0)
+    [unknown] = json.loads(stage.doorstep("send", "list", "--json").stdout)
+    assert unknown["audience"] is None, "the log alone does not know it"
+    assert "the segmenter does not answer" in stage.said("send", "list")
+    segmenter = stage.service("segmenter", books=BOOKS)
+    assert stage.json("send", "list")[0]["audience"] == 10
+    assert segmenter.asked == [("books", {"send": "ask"})]
+    assert "whoever enters its segment from now on" in stage.said("send", "status", "ask")
+    segmenter.answers["books"] = BOOKS | {"frozen": 0}
+    assert "Nobody has entered its segment" in stage.said("send", "status", "ask")

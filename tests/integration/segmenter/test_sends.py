@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+from shared.log.record import Record
+from shared.log.topics import DEAD_LETTERS, PROGRAMME
+from shared.wire.cloudevents import decode
+from shared.wire.dead_letters import DeadLetter
 from tests.integration.segmenter.town import ASK, DOERS, NOW, THANKS, TOWN, Town, supporter
 
 
@@ -163,3 +167,33 @@ def test_poison_about_a_supporter_is_a_dead_letter_and_the_rest_goes_on(town: To
     town.start()
     town.until(lambda: len(town.released()) == 4, "the release")
     assert len(town._all("dead-letters")) == 1
+
+
+def test_a_send_that_is_cancelled_while_it_is_frozen_leaves_nobody_open(town: Town) -> None:
+    """One part is frozen, the segmenter dies, the send is cancelled before it is back."""
+    town.people(12)
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start("segmenter.freeze.after_commit:1")
+    town.until(town.killed, "the crash")
+    town.order(ASK, cancelled=True)
+    town.start()
+    town.until(lambda: finished(town, "ask"), "the end")
+    made = town.decision("ask")
+    assert made is not None
+    assert made.state == "cancelled"
+    assert town.released() == []
+    assert sum(town.events("cancelled").values()) == made.frozen > 0
+
+
+def test_a_record_of_the_programme_that_cannot_be_read_is_a_dead_letter(town: Town) -> None:
+    town.people(3)
+    town.apply(TOWN, ASK)
+    town.log.append([Record(PROGRAMME, 0, b"definition/segment/garbled", b"{", (), 1)])
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 3, "the release")
+    town.until(lambda: len(town._all(DEAD_LETTERS)) == 1, "the dead letter")
+    letter = decode(town._all(DEAD_LETTERS)[0]).data
+    assert isinstance(letter, DeadLetter)
+    assert letter.key == "definition/segment/garbled"

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.log.record import Record
+from shared.log.topics import PROGRAMME
 from tests.integration.sender.audience import Person, entry, people
 from tests.integration.sender.processes import ServiceProcess, until
 from tests.integration.sender.station import Station
@@ -291,3 +293,27 @@ def test_events_of_ses_that_come_twice_are_booked_once(station: Station) -> None
 
         assert len(here.events("twice", "accepted")) == PEOPLE
         assert here.audit("twice")["balanced"]
+
+
+def test_an_order_that_cannot_be_read_holds_its_send_until_one_can_be(
+    station: Station, sender: ServiceProcess
+) -> None:
+    """It may have said stop."""
+    station.log.append([Record(PROGRAMME, 0, b"order/send/garbled", b"{", (("ce_type", b"?"),), 1)])
+    station.wait_until_ordered()
+    station.feed("garbled", people(PEOPLE, "garbled"))
+    let_a_send_pass(station, "beside-garbled")
+
+    assert station.states("garbled") == {"ready": PEOPLE}
+    station.order("garbled", paused=False)
+    station.wait_for_states("garbled", accepted=PEOPLE)
+
+
+def test_a_halt_that_cannot_be_read_halts(station: Station, sender: ServiceProcess) -> None:
+    station.log.append([Record(PROGRAMME, 0, b"order/halt/all", b"{", (("ce_type", b"?"),), 1)])
+    station.feed("while-garbled", people(4, "while-garbled"))
+    until(lambda: station.states("while-garbled") == {"ready": 4}, "the intake")
+    until(lambda: "sender.programme_unreadable" in sender.said(), "it to be read")
+
+    station.halt(halted=False)
+    station.wait_for_states("while-garbled", accepted=4)

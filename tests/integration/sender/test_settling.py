@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.sender.audience import people
-from tests.integration.sender.processes import ServiceProcess
+from tests.integration.sender.processes import ServiceProcess, until
 from tests.integration.sender.station import Station
 
 PEOPLE = 4
@@ -39,7 +40,9 @@ def put_in_doubt(
 
 
 def prove_alive(station: Station, send: str) -> None:
-    """Mail somebody else, and hear of it."""
+    """Mail somebody else a while after the doubt, and hear of it."""
+    later = time.monotonic() + SETTLE * 0.2
+    until(lambda: time.monotonic() >= later, "a fifth of the window")
     pulse = f"{send}-pulse"
     station.feed(pulse, people(PULSE, pulse))
     station.wait_for_states(pulse, accepted=PULSE)

@@ -12,7 +12,8 @@ from typing import Any
 
 MESSAGE = (
     "create table message(message_id text, send_id text, occurrence integer, supporter_id text,"
-    " to_address text, per_inbox integer, deadline_ms integer, state text, settled integer)"
+    " to_address text, per_inbox integer, deadline_ms integer, state text, settled integer,"
+    " attempt integer, reason text)"
 )
 FROZEN = (
     "create table frozen(message_id text, send_id text, supporter_id text, state text,"
@@ -51,6 +52,8 @@ class Scene:
                 "deadline_ms": None,
                 "state": state,
                 "settled": 1,
+                "attempt": int(state in {"accepted", "unconfirmed", "attempting"}),
+                "reason": None,
                 **row,
             }
         )

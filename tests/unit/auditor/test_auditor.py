@@ -23,7 +23,8 @@ def scene(tmp_path: Path) -> Scene:
     made.person("ada")
     made.person("ben")
     for state in FINALS[1:]:
-        made.person(f"{state}-one", state)
+        left = {"reason": "left by an operator"} if state == "unconfirmed" else {}
+        made.person(f"{state}-one", state, **left)
     made.request("unconfirmed-one", outcome="refused", answer=None)
     return made
 
@@ -115,6 +116,61 @@ def test_accepted_without_a_mail_is_missed(scene: Scene, audit: Any) -> None:
     status, said = audit()
 
     assert (status, kinds(said)) == (1, {"missed": ["eve"]})
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        None,
+        "SES reported nothing within the settle window",
+        "not resent: its deadline has passed",
+        "not resent: its deadline came first",
+    ],
+)
+def test_who_was_owed_a_resend_and_never_got_it_is_missed(
+    scene: Scene, audit: Any, reason: str | None
+) -> None:
+    """A ledger that names a deadline must have one."""
+    scene.person("eve", "unconfirmed", reason=reason)
+
+    assert audit("--policy", "leave")[0] == 0
+    status, said = audit("--policy", "resend")
+
+    assert (status, kinds(said)) == (1, {"missed": ["eve"]})
+    assert said["resent"] == 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"attempt": 2, "reason": "in doubt again after it was resent once"},
+        {"reason": "left by an operator"},
+        {"reason": "not resent: its deadline has passed", "deadline_ms": NINE_MS},
+        {"reason": "not resent: the send was cancelled"},
+        {"reason": "not resent: unsubscribed"},
+        {"reason": "not resent: the event channel stayed silent; an operator may decide"},
+    ],
+)
+def test_what_was_resent_or_stopped_may_stay_in_doubt(
+    scene: Scene, audit: Any, row: dict[str, Any]
+) -> None:
+    scene.person("eve", "unconfirmed", **row)
+
+    status, said = audit("--policy", "resend")
+
+    assert status == 0
+    assert said["resent"] == row.get("attempt", 1) - 1
+
+
+def test_a_mail_of_somebody_left_in_doubt_is_a_wrong_book_not_a_miss(
+    scene: Scene, audit: Any
+) -> None:
+    scene.person("eve", "unconfirmed")
+    scene.mail("eve")
+
+    _, said = audit("--policy", "resend")
+
+    assert kinds(said) == {"not booked as accepted": ["eve"]}
 
 
 @pytest.mark.parametrize(

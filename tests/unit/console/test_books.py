@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from services.console.books import (
     STATES,
@@ -15,7 +16,7 @@ from services.console.books import (
     read_books,
     state_rows,
 )
-from services.console.screen import bar, duration, share
+from services.console.screen import bar, duration, share, table
 
 
 def answer(**more: Any) -> dict[str, Any]:
@@ -66,9 +67,23 @@ def test_a_state_this_release_does_not_know_is_shown_all_the_same() -> None:
 def test_a_variant_counts_what_was_not_sent_apart_from_what_is_open() -> None:
     columns, rows = part_rows("variant", read_books(answer()).variants, {"a": "A direct ask"})
     shown = dict(zip([column.title for column in columns], rows[0], strict=True))
-    assert shown["variant"] == "A direct ask"
+    assert str(shown["variant"]) == "A direct ask"
     assert (shown["frozen"], shown["accepted"], shown["not sent"], shown["open"]) == (6, 4, 0, 2)
     assert str(shown["delivered"]).split() == ["3", "75%"]
+
+
+@given(st.sampled_from((80, 100, 120)), st.sampled_from((9, 21_345, 1_234_567)))
+def test_no_number_is_cut_off_however_narrow_the_terminal(width: int, people: int) -> None:
+    entry = {"frozen": people, "states": {"accepted": people}, "clicked": people}
+    books = read_books(answer(by_edition={"FK10 3": entry}))
+    names = {"FK10 3": "FK10 3 Sauchie and Coalsnaughton"}
+    screen = Console(width=width)
+    with screen.capture() as shown:
+        screen.print(table(*part_rows("edition", books.editions, names), width))
+    line = shown.get().splitlines()[2]
+    assert line.startswith("FK10 3 Sauchie")
+    assert line.split().count(f"{people:,}") == 3, line
+    assert "100%" in line
 
 
 def test_the_edition_for_everybody_else_has_a_name() -> None:
@@ -85,6 +100,6 @@ def test_a_part_of_a_bar_that_is_there_is_seen() -> None:
 
 def test_shares_and_lengths_of_time_pretend_to_no_more_than_is_there() -> None:
     assert [share(1, 3), share(1, 300), share(0, 5), share(1, 0)] == ["33%", "0.3%", "0%", "-"]
-    assert [duration(s) for s in (0, 59, 61, 3_600, 90_061)] == [
-        "0 s", "59 s", "1 min 1 s", "1 h", "1 d 1 h",
+    assert [duration(s) for s in (0, 59, 61, 3_600, 90_061, 172_830)] == [
+        "0 s", "59 s", "1 min 1 s", "1 h", "1 d 1 h", "2 d",
     ]  # fmt: skip

@@ -72,7 +72,7 @@ def test_a_count_leads_from_all_who_match_to_those_who_may_be_mailed() -> None:
     rows = count_rows(Counted(10, 7, {"no_consent": 2, "bounced": 1}, 3))
     assert [(str(row[0]).strip(), str(row[1])) for row in rows] == [
         ("match", "10"), ("- no consent", "-2"), ("- bounced", "-1"), ("mailable", "7"),
-        ("of them without a place", "3"),
+        ("of them unplaced", "3"),
     ]  # fmt: skip
 
 

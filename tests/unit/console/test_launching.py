@@ -64,7 +64,9 @@ def test_who_would_expire_at_the_senders_rate_is_said_before_the_yes() -> None:
 
 
 def test_people_without_a_place_and_a_date_far_away_are_said() -> None:
-    assert "12 have no known place" in warnings(send(), counted(unplaced=12), NOW, NOW, SENDER)[0]
+    assert (
+        "12 have no known postcode" in warnings(send(), counted(unplaced=12), NOW, NOW, SENDER)[0]
+    )
     far = NOW + timedelta(days=400)
     assert "more than a year" in warnings(send(), counted(), far, NOW, SENDER)[0]
 
