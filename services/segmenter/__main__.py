@@ -40,6 +40,7 @@ class SegmenterService:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.watch_disk(settings.home)
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         store = self._store = open_store(
@@ -79,7 +80,7 @@ class SegmenterService:
             settings.partitions, clock,
         )  # fmt: skip
         self._admin = AdminServer(
-            "127.0.0.1", settings.segmenter.port, metrics,
+            settings.admin_host, settings.segmenter.port, metrics,
             healthy=self._loop.healthy, ready=self._loop.ready, questions=questions.routes(),
         )  # fmt: skip
 

@@ -36,6 +36,7 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.watch_disk(settings.home)
         fail_points = FailPoints(settings.fail_at)
         own = settings.sender
         self._log = open_log(settings)
@@ -81,7 +82,7 @@ class Sender:
             ignored=ignored,
         )
         self._admin = AdminServer(
-            "127.0.0.1", own.port, metrics,
+            settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(),
             questions=Questions(self._store.reader()).routes(),

@@ -133,7 +133,7 @@ class Dispatcher:
         try:
             while not (self._stopping.is_set() and not self._in_flight):
                 try:
-                    tables = tables or self._open_tables()
+                    tables = tables or self._opened()
                     self._refresh_when_due(tables)
                     self.turn(tables)
                     pause = IDLE_SECONDS
@@ -144,6 +144,15 @@ class Dispatcher:
         except BaseException as error:  # noqa: BLE001 - the loop's thread must hear of it
             self.failure = error
             self._journal.failure("sender.dispatch_failed", error)
+
+    def _opened(self) -> SenderTables:
+        tables = self._open_tables()
+        for name in tables.ages():
+            # Asked at each scrape: a reading that hangs must not look young.
+            self._metrics.table_age.labels(name).set_function(
+                lambda name=name: tables.ages()[name]  # type: ignore[misc]
+            )
+        return tables
 
     def _refresh_when_due(self, tables: SenderTables) -> None:
         """Read the tables to their ends. While that fails they age, and outcomes are written."""
@@ -158,8 +167,6 @@ class Dispatcher:
         except RetryLater as error:
             self._must_refresh = True
             self._journal.warning("sender.tables_unavailable", reason=str(error))
-        for name, age in tables.ages().items():
-            self._metrics.table_age.labels(name).set(age)
 
     def turn(self, tables: SenderTables) -> None:
         """Write what came back and commit what starts next, in one unit; then start it."""

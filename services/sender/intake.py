@@ -22,7 +22,7 @@ from shared.loop.delivery import Delivery
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
 from shared.wire.batches import MessageBatch, check_partition
-from shared.wire.events import MEANING, Event
+from shared.wire.events import FINAL_KINDS, MEANING, Event
 
 FROM_SES = frozenset(
     {"ses_sent", "delivered", "bounced", "soft_bounced", "complained", "rejected", "delayed"}
@@ -59,6 +59,10 @@ class Intake:
     ) -> None:
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
+        for state in FINAL_KINDS:
+            metrics.outcomes.labels(state)  # begins at nought: the first is then an increase
+        for kind in FROM_SES:
+            metrics.mail_events.labels(kind)
 
     def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         batches: list[tuple[MessageBatch, bytes]] = []
@@ -70,6 +74,7 @@ class Intake:
                     check_partition(batch, delivery.stored)
                     batches.append((batch, _content(delivery.stored)))
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
+                    self._metrics.mail_events.labels(kind).inc()
                     partition = delivery.stored.partition
                     newest_ms[partition] = max(newest_ms.get(partition, 0), to_ms(event.at))
                     taken.append((message_id, event.ses_message_id))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Literal
 
+from services.sender.deadlines import slack_seconds
 from services.sender.last_look import Orders, SettleOrder
 from services.sender.ledger import NUMBERS_LISTED, Ledger
 from services.sender.outcomes import tell, tell_resend
@@ -25,6 +27,7 @@ from shared.store.port import Store, Unit
 
 EVERY_MS = 500
 COUNT_EVERY_MS = 2_000
+SLACK_EVERY_MS = 5_000
 CHUNK = 500
 DOUBTS = 10_000
 
@@ -45,7 +48,8 @@ class Upkeep:
         self._orders = orders
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
-        self._next_ms = self._next_count_ms = 0
+        self._next_ms = self._next_count_ms = self._next_slack_ms = 0
+        metrics.deadline_slack.set(inf)
 
     def tick(self, now: datetime) -> None:
         """Everything due, at most twice a second."""
@@ -61,6 +65,7 @@ class Upkeep:
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
+        self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:
         """How long before a deadline the last call may begin."""
@@ -145,6 +150,23 @@ class Upkeep:
                 (json.dumps(owned),),
             )
             metric.set(number)
+
+    def _note_slack(self, now_ms: int) -> None:
+        if now_ms < self._next_slack_ms:
+            return
+        self._next_slack_ms = now_ms + SLACK_EVERY_MS
+        waiting = self._store.connection.execute(
+            "select deadline_ms, count(*) from message"
+            " where state = 'ready' and deadline_ms is not null group by deadline_ms"
+        )
+        self._metrics.deadline_slack.set(
+            slack_seconds(
+                ((int(deadline_ms), int(messages)) for deadline_ms, messages in waiting),
+                now_ms=now_ms,
+                margin_ms=self.margin_ms(),
+                rate=self._settings.rate,
+            )
+        )
 
 
 class EventReading:

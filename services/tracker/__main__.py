@@ -36,6 +36,7 @@ class Tracker:
         """Raises Misconfigured or WrongStore before anything listens."""
         own, clock = settings.tracker, SystemClock()
         self._metrics = Metrics(GROUP)
+        self._metrics.watch_disk(settings.home)
         self._journal = Journal("tracker")
         self._ending = threading.Event()
         fail_points, programme = FailPoints(settings.fail_at), Programme()

@@ -26,7 +26,7 @@ class Following:
 
     def __init__(self, log: Log, programme: Programme, metrics: Metrics) -> None:
         self._table = Table(log.follow(PROGRAMME), programme.apply)
-        self._metrics = metrics
+        metrics.table_age.labels("programme").set_function(lambda: self._table.age_seconds)
         self._current = threading.Condition()
         self._current_at = float("-inf")
         self._stopping = threading.Event()
@@ -67,11 +67,9 @@ class Following:
                 self._table.refresh()
             except Exception as error:  # noqa: BLE001 - a log that fails comes back, or ops sees it
                 pause = min(max(pause, REFRESH_SECONDS) * 2, LONGEST_BACK_OFF)
-                self._metrics.table_age.labels("programme").set(self._table.age_seconds)
                 self._journal.failure("tracker.programme_unread", error)
                 continue
             pause = REFRESH_SECONDS
-            self._metrics.table_age.labels("programme").set(0.0)
             with self._current:
                 self._current_at = began
                 self._current.notify_all()

@@ -108,6 +108,9 @@ class Forwarder:
         self._wait_current, self._on_failure = wait_current, on_failure
         self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
         self._journal = Journal("tracker.forwarding")
+        self._oldest_ms: int | None = None
+        metrics.spool_age.set_function(self._age_seconds)
+        metrics.dead_letters.labels(HITS)  # begins at nought: the first is then an increase
         self._next = read_cursor(publisher.cursor(), reader.spool_id, *reader.ends())
         self._stopping = threading.Event()
         self._stop_by = float("inf")
@@ -227,8 +230,14 @@ class Forwarder:
             self._journal.warning("tracker.spool_untrimmed", reason=str(error))
 
     def _note_age(self, batch: Sequence[Stored]) -> None:
-        age_ms = to_ms(self._clock.now()) - batch[0].timestamp_ms if batch else 0
-        self._metrics.spool_age.set(max(0, age_ms) / 1000)
+        self._oldest_ms = batch[0].timestamp_ms if batch else None
+
+    def _age_seconds(self) -> float:
+        """Of the oldest hit not yet forwarded. Asked at each scrape: a hung commit ages, too."""
+        oldest_ms = self._oldest_ms
+        if oldest_ms is None:
+            return 0.0
+        return max(0, to_ms(self._clock.now()) - oldest_ms) / 1000
 
     def _wait(self, seconds: float) -> None:
         if self._stopping.is_set():

@@ -71,6 +71,7 @@ class Loop:
         self._joined = False
         self._blocked: set[int] = set()
         self._next_lag = 0.0
+        metrics.dead_letters.labels(group)  # begins at nought: the first is then an increase
 
     def stop(self) -> None:
         """Ask the loop to end after the turn it is in. Safe from a signal handler."""

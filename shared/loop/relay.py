@@ -80,6 +80,7 @@ class Relay:
             self._published.update(cursors)
             total += len(outputs)
             if not more:
+                self._metrics.outbox_pending.set(0)
                 return total
 
     def trim(self, unit: Unit, partitions: Iterable[int]) -> None:

@@ -5,6 +5,9 @@ One `Metrics` per process, made in the wiring. Names end in their unit (Promethe
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 PHASES = ("poll", "handle", "commit", "publish", "tick")
@@ -62,6 +65,14 @@ class Metrics:
         self.attempts = self._counter(
             "doorstep_attempts", "Calls made to SES, by answer.", "answer"
         )
+        self.mail_events = self._counter(
+            "doorstep_mail_events", "What SES said of mails it took; bounced: hard only.", "kind"
+        )
+        self.deadline_slack = self._gauge(
+            "doorstep_deadline_slack_seconds",
+            "Least time to spare before a deadline, if all calls go at the permitted rate; "
+            "infinite when nothing waits for one.",
+        )
         self.unconfirmed = self._gauge(
             "doorstep_unconfirmed_messages", "Messages in doubt and not yet settled."
         )
@@ -87,6 +98,18 @@ class Metrics:
         )
         self.ses_events = self._counter("doorstep_ses_events", "Events taken from SES.", "kind")
 
+        self.disk_free = self._gauge(
+            "doorstep_disk_free_bytes", "Room left on the file system of the home folder."
+        )
+        self.disk_size = self._gauge(
+            "doorstep_disk_size_bytes", "Size of the file system of the home folder."
+        )
+
+    def watch_disk(self, folder: Path) -> None:
+        """Tell at each scrape of the file system that holds a folder, or will hold it."""
+        self.disk_free.set_function(lambda: _usage(folder)[0])
+        self.disk_size.set_function(lambda: _usage(folder)[1])
+
     def _counter(self, name: str, sentence: str, *labels: str) -> Counter:
         counter = Counter(name, sentence, ("service", *labels), registry=self.registry)
         return _Bound(counter, self._service) if labels else counter.labels(self._service)  # type: ignore[return-value]
@@ -98,6 +121,15 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+def _usage(folder: Path) -> tuple[int, int]:
+    """Bytes free, and in all."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    return usage.free, usage.total
 
 
 class _Bound:

@@ -1,0 +1,1 @@
+"""Doorstep in containers on one machine, for rehearsals and small programmes."""
