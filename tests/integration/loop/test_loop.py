@@ -69,7 +69,7 @@ def start(kind: str, folder: Path) -> subprocess.Popen[bytes]:
 def copied(folder: Path) -> Counter[str]:
     log = open_log(folder)
     follower = log.follow(EVENTS)
-    found = Counter((stored.value or b"").decode() for stored in read_all(follower.read))
+    found = Counter((stored.value or b"").decode() for stored in read_all(follower))
     follower.close()
     log.close()
     return found
@@ -78,7 +78,7 @@ def copied(folder: Path) -> Counter[str]:
 def letters(folder: Path) -> list[DeadLetter]:
     log = open_log(folder)
     follower = log.follow(DEAD_LETTERS)
-    found = [decode(stored).data for stored in read_all(follower.read)]
+    found = [decode(stored).data for stored in read_all(follower)]
     follower.close()
     log.close()
     assert all(isinstance(letter, DeadLetter) for letter in found)

@@ -59,7 +59,7 @@ class House:
     def on(self, topic: str) -> list[Stored]:
         """Everything on a topic."""
         follower = self._log.follow(topic)
-        found = read_all(follower.read)
+        found = read_all(follower)
         follower.close()
         return found
 

@@ -59,7 +59,7 @@ class Press:
     def printed(self) -> list[MessageBatch]:
         """Everything on `messages`, as often as it stands there."""
         follower = self.log.follow(MESSAGES)
-        found = [decode(stored).data for stored in read_all(follower.read)]
+        found = [decode(stored).data for stored in read_all(follower)]
         follower.close()
         return [batch for batch in found if isinstance(batch, MessageBatch)]
 

@@ -25,7 +25,7 @@ LONG_AFTER_MS = SETTLE_AFTER_MS + 10 * WINDOW_MS
 def left(*, resend: bool = True, deadline_ms: int | None = None, **known: Any) -> str:
     """The sender's reason for leaving a message in doubt after one attempt."""
     doubt = InDoubt(
-        1, "m", "s", resend, 1, SETTLE_AFTER_MS - WINDOW_MS, SETTLE_AFTER_MS, deadline_ms
+        "m", "s", 0, resend, 1, SETTLE_AFTER_MS - WINDOW_MS, SETTLE_AFTER_MS, deadline_ms
     )
     moment = {
         "now_ms": LONG_AFTER_MS, "window_ms": WINDOW_MS, "margin_ms": 0,
@@ -80,12 +80,11 @@ def test_whatever_stops_a_second_attempt_is_believed(
         connection.execute(statement)
     ledger, message_id = Ledger(connection), person.message_of("s")
     batch = MessageBatch(batch_id="b", partition=0, entries=(entry("s", person),))
-    ledger.take_in(batch, b"", 1)
-    ledger.attempt([candidate.rowid for candidate in ledger.pick("s", [0], 1)], 2)
-    ledger.doubt(message_id, "no answer", 3, 2)
-    ledger.resend(message_id, "resent once", 4)
-    ended = ledger.finish(message_id, state, reason, 5, expected="ready")
+    ledger.take_in([(batch, b"")], 1)
+    ledger.attempt(ledger.pick("s", [0], 1), 2)
+    ledger.doubt([(message_id, "no answer")], 3, 2)
+    ledger.resend([(message_id, "resent once")], 4)
+    (ended,) = ledger.finish([(message_id, state, reason)], 5, expected="ready")
 
-    assert ended is not None
     assert (ended.state, ended.attempt) == ("unconfirmed", 1)
     assert verdict(tmp_path, {"reason": ended.reason, "deadline_ms": 6}) == 0

@@ -23,7 +23,7 @@ SERVICES = OURS[:4]
 WRITES_ITS_OWN_ROOT = {"kafka"}  # its image writes a configuration beside its program at each start
 ONE_SHOT = {"console", "topics"}
 TARGETS = read(ROOT / "deploy" / "container" / "Dockerfile")
-PENDING = {"DOORSTEP_POSTGRES_FILE"}
+PENDING: set[str] = set()
 """Settings that come with the PostgreSQL stores; take a name out of here when it is there."""
 
 

@@ -10,7 +10,7 @@ from services.sender.last_look import Candidate, Orders, look
 
 NOW, MARGIN = 1_000_000, 40_000
 CANDIDATE = Candidate(
-    rowid=1, message_id="m", send_id="ask", occurrence=0, partition=3, supporter_id="ada",
+    entry_no=1, message_id="m", send_id="ask", occurrence=0, partition=3, supporter_id="ada",
     address_key="inbox", variant="a", edition="", topic="news", deadline_ms=None, sender="f@x",
     to_address="a@x", batch_id="b", entry=0, attempt=0,
 )  # fmt: skip

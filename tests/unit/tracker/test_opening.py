@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import Misconfigured
+from shared.errors import RetryLater
+from shared.log.kafka import client
 from shared.log.opening import open_log
 from shared.settings import Settings
 
@@ -19,6 +20,12 @@ def test_the_embedded_log_lies_in_the_home_folder(tmp_path: Path) -> None:
     log.close()
 
 
-def test_any_other_log_is_not_in_this_release(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"DOORSTEP_LOG=broker\.example:9092"):
-        open_log(Settings(home=tmp_path, log="broker.example:9092"))
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_brokers_that_do_not_answer_are_worth_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "BOOTSTRAP_MS", 300)
+    with pytest.raises(RetryLater, match="Kafka cannot do it now"):
+        open_log(Settings(home=tmp_path, log="127.0.0.1:1"))
