@@ -8,7 +8,10 @@ are mails a second; the JSON also gives the CPU seconds per 1,000 mails of eithe
 not counted). Messages differ a little: ours are signed link by link, theirs carry the same text and
 plain links.
 
-    make bench NAME=pipeline [BENCH_OPTIONS="--people 6000"]
+    make bench NAME=pipeline [BENCH_OPTIONS="--people 6000 --body kafka"]
+
+`--body kafka` runs the same on one real broker and a real PostgreSQL; their CPU is not counted.
+`peak_mb` is each service's own peak of resident memory, from its start to the end of the send.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ import argparse
 import email.policy
 import json
 import os
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -26,11 +32,16 @@ import boto3
 from botocore.config import Config
 from jinja2 import DictLoader, Environment
 
+from deploy.kafka.cluster import Cluster
 from examples.rehearsal.stage import ROOT, Stage
 from examples.rehearsal.supporters import write_supporters
 from services.segmenter.people.places.directory import Directory
+from shared.log.kafka.topics import Topics
+from shared.log.topics import TOPICS
 from shared.programme.definitions import Areas, Campaign, Send, Template
 from shared.programme.reading import read_programme
+from shared.settings import KafkaSettings, Settings
+from tests.real_postgres import PostgresServer
 
 HOME = ROOT / ".doorstep" / "bench"
 SERVICES = ("services.segmenter", "services.renderer", "services.sender", "services.tracker")
@@ -39,18 +50,25 @@ SETTINGS = {
     "SENDER__SETTLE_SECONDS": "30",
 }  # fmt: skip
 SEND = "volunteer-ask"
+REFERENCE_MAILS = 4_000
+PATIENCE = 3_600
 
 
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--people", type=int, default=8_000)
-    people = options.parse_args().people
-    with Stage(HOME, SETTINGS) as stage:
-        ours = run_doorstep(stage, people)
-        theirs = run_reference(stage, ours["recipients"])
+    options.add_argument("--body", choices=("embedded", "kafka"), default="embedded")
+    given = options.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        body(given.body, Path(folder)) as settings,
+        Stage(HOME, SETTINGS | settings) as stage,
+    ):
+        ours = run_doorstep(stage, given.people)
+        theirs = run_reference(stage, ours["recipients"][:REFERENCE_MAILS])
     ours.pop("recipients")
     result = {
-        "name": "pipeline",
+        "name": "pipeline" if given.body == "embedded" else "pipeline on kafka",
         "value": round(ours["rate"], 1),
         "unit": "mails/s",
         "reference": round(theirs["rate"], 1),
@@ -59,9 +77,27 @@ def main() -> None:
         "cpu_seconds_per_1000": round(ours["cpu"] / ours["mails"] * 1000, 2),
         "cpu_by_service_per_1000": ours["by_service"],
         "reference_cpu_seconds_per_1000": round(theirs["cpu"] / theirs["mails"] * 1000, 2),
+        "peak_mb": ours["peak_mb"],
         "cores": os.cpu_count(),
     }
     print(json.dumps(result))
+
+
+@contextmanager
+def body(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Settings of the log and the stores, with the brokers and the server behind them running."""
+    if name == "embedded":
+        yield {}
+        return
+    with Cluster(folder / "kafka") as cluster, PostgresServer(durable=True) as server:
+        kafka = KafkaSettings(replication=1, min_insync=1)
+        topics = Topics(cluster.bootstrap, kafka, Settings().partitions, TOPICS)
+        topics.create(topics.plan())
+        topics.close()
+        yield {
+            "LOG": cluster.bootstrap, "POSTGRES": server.dsn(),
+            "KAFKA__REPLICATION": "1", "KAFKA__MIN_INSYNC": "1",
+        }  # fmt: skip
 
 
 def run_doorstep(stage: Stage, people: int) -> dict[str, Any]:
@@ -81,7 +117,7 @@ def run_doorstep(stage: Stage, people: int) -> dict[str, Any]:
         books = stage.books(SEND)
         return bool(books["frozen"]) and not books["open"]
 
-    stage.until(closed, 600, "the books to close")
+    stage.until(closed, PATIENCE, "the books to close", every=0.5)
     seconds = time.monotonic() - began
     spent = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
     mails = stage.books(SEND)["states"]["accepted"]
@@ -91,6 +127,9 @@ def run_doorstep(stage: Stage, people: int) -> dict[str, Any]:
         "cpu": sum(spent.values()),
         "by_service": {
             name.rpartition(".")[2]: round(used / mails * 1000, 2) for name, used in spent.items()
+        },
+        "peak_mb": {
+            name.rpartition(".")[2]: peak_megabytes(pid) for name, pid in processes.items()
         },
         "recipients": recipients(stage.mail),
     }
@@ -159,6 +198,13 @@ def _pages(template: Any) -> tuple[Any, Any, Any]:
         pages.get_template("html"),
         plain.get_template("text"),
     )
+
+
+def peak_megabytes(pid: int) -> int:
+    """The most resident memory a process ever had (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return round(int(peak) / 1024)
 
 
 def cpu_seconds(pid: int) -> float:

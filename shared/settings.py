@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,6 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -70,16 +69,18 @@ class SenderSettings(Section):
     table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
     deadline_margin_seconds: float = Field(10.0, ge=0, description="clock skew and margin")
 
-    @model_validator(mode="after")
-    def _settle_outlasts_requests(self) -> Self:
-        """A request that Amazon could still take late must not be followed by a resend."""
+    def check_settle_window(self) -> None:
+        """Raises Misconfigured when Amazon could still take a request that we have settled.
+
+        For the sender itself: others read these settings without knowing where SES is.
+        """
         least = SIGNATURE_SECONDS + self.read_timeout_seconds
         if not self.ses_endpoint and self.settle_seconds < least:
-            raise ValueError(
-                f"settle_seconds must be at least {least:.0f}: Amazon takes a signed request that "
-                "long, and what is settled earlier could be mailed twice"
+            raise Misconfigured(
+                f"{PREFIX}SENDER__SETTLE_SECONDS is {self.settle_seconds:.0f}, it must be at least "
+                f"{least:.0f}: Amazon takes a signed request that long, and what is settled "
+                "earlier could be mailed twice"
             )
-        return self
 
 
 class TrackerSettings(Section):

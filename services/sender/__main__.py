@@ -39,6 +39,7 @@ class Sender:
         metrics.watch_disk(settings.home)
         fail_points = FailPoints(settings.fail_at)
         own = settings.sender
+        own.check_settle_window()
         self._log = open_log(settings)
         self._store = open_store(settings, GROUP, "ledger.db", LEDGER_DDL)
         dispatching = self._store.sibling()

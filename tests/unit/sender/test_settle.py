@@ -91,5 +91,6 @@ def test_a_settle_window_shorter_than_a_signature_is_refused(seconds: int) -> No
     from shared.settings import read_settings
 
     with pytest.raises(Misconfigured, match="at least 930"):
-        read_settings({}, sender={"settle_seconds": seconds})
-    read_settings({}, sender={"settle_seconds": 1, "ses_endpoint": "http://127.0.0.1:1"})
+        read_settings({}, sender={"settle_seconds": seconds}).sender.check_settle_window()
+    rehearsal = {"settle_seconds": 1, "ses_endpoint": "http://127.0.0.1:1"}
+    read_settings({}, sender=rehearsal).sender.check_settle_window()
