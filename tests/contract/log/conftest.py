@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +55,13 @@ BODIES: dict[str, Callable[[Path], Log]] = {
 }  # fmt: skip
 
 
-def prepare_kafka(folder: Path, cluster: Cluster, brokers: int) -> None:
+def prepare_kafka(
+    folder: Path,
+    cluster: Cluster,
+    brokers: int,
+    partitions: int = PARTITIONS,
+    specs: Sequence[TopicSpec] = TOPICS,
+) -> None:
     """Topics of their own for each test, in a cluster that all share."""
     settings = {
         "prefix": f"{uuid.uuid4().hex[:8]}.",
@@ -65,7 +71,7 @@ def prepare_kafka(folder: Path, cluster: Cluster, brokers: int) -> None:
     (folder / "kafka.json").write_text(
         json.dumps({"bootstrap": cluster.bootstrap, "settings": settings})
     )
-    topics = Topics(cluster.bootstrap, KafkaSettings(**settings), PARTITIONS, TOPICS)
+    topics = Topics(cluster.bootstrap, KafkaSettings(**settings), partitions, specs)
     topics.create(topics.plan())
     topics.close()
 

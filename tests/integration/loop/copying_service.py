@@ -1,9 +1,10 @@
 """A small stateful or stateless service for the tests of the loop: copies `supporters` to `events`.
 
 Usage: python -m tests.integration.loop.copying_service KIND FOLDER FAIL_AT UNTIL
-KIND is stateful or stateless. It ends by itself when `events` holds UNTIL records and everything
-is read. A record whose source is "poison" is refused, one whose source is "later" raises
-RetryLater until a file FOLDER/ready exists.
+KIND is stateful or stateless. FOLDER says which bodies: with a file kafka.json the log is Kafka,
+with a file postgres the store is PostgreSQL. It ends by itself when `events` holds UNTIL records.
+A record whose source is "poison" is refused, one whose source is "later" raises RetryLater until a
+file FOLDER/ready exists.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from shared.clock import SystemClock
 from shared.errors import NeverRetry, RetryLater
 from shared.log.embedded.body import EmbeddedLog
+from shared.log.kafka.body import KafkaLog
+from shared.log.port import Log
 from shared.log.record import Record
 from shared.log.topics import EVENTS, SUPPORTERS
 from shared.loop.delivery import Delivery
@@ -25,9 +28,11 @@ from shared.loop.work import StatefulWork, StatelessWork
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import LoopSettings
-from shared.store.port import Unit
+from shared.store.port import Store, Unit
+from shared.store.postgres.store import PostgresStore
 from shared.store.sqlite import SqliteStore
 from shared.wire.supporters import SupporterChanged
+from tests.contract.log.conftest import kafka_settings
 
 PARTITIONS = 4
 DDL = ("create table seen(supporter_id text primary key) strict",)
@@ -77,8 +82,17 @@ class Stateful:
     def stop(self) -> None: ...
 
 
-def open_log(folder: Path) -> EmbeddedLog:
-    return EmbeddedLog(folder / "log.db", PARTITIONS)
+def open_log(folder: Path) -> Log:
+    if not (folder / "kafka.json").exists():
+        return EmbeddedLog(folder / "log.db", PARTITIONS)
+    bootstrap, settings = kafka_settings(folder)
+    return KafkaLog(bootstrap, settings, folder, PARTITIONS)
+
+
+def open_store(folder: Path) -> Store[Unit]:
+    if not (folder / "postgres").exists():
+        return SqliteStore(folder / "store.db", DDL, synchronous="FULL")
+    return PostgresStore((folder / "postgres").read_text(), "copying", DDL)
 
 
 def main(kind: str, folder_name: str, fail_at: str, until: str) -> None:
@@ -91,7 +105,7 @@ def main(kind: str, folder_name: str, fail_at: str, until: str) -> None:
         work = StatelessWork("copy", member, Stateless(folder), clock, fail_points, metrics)
         loop = Loop("copy", [SUPPORTERS], member, work, settings, clock, metrics)
     else:
-        store = SqliteStore(folder / "store.db", DDL, synchronous="FULL")
+        store = open_store(folder)
         relay = Relay("copy", (SUPPORTERS,), member, store, fail_points, metrics)
         stateful: StatefulWork[Unit] = StatefulWork(
             "copy", (SUPPORTERS,), member, store, Stateful(folder), relay, clock, fail_points
@@ -100,11 +114,13 @@ def main(kind: str, folder_name: str, fail_at: str, until: str) -> None:
             "copy", [SUPPORTERS], member, stateful, settings, clock, metrics,
             rewind=stateful.rewind,
         )  # fmt: skip
-    turn = loop.turn
+    turn, copied, made = loop.turn, log.follow(EVENTS), 0
 
     def turn_and_look() -> object:
+        nonlocal made
         polled = turn()
-        if sum(log.end_offsets(EVENTS).values()) >= int(until):
+        made += len(copied.read())
+        if made >= int(until):
             loop.stop()
         return polled
 

@@ -13,10 +13,11 @@ import pytest
 
 from shared.errors import WrongStore
 from shared.log.record import Record
-from shared.log.topics import DEAD_LETTERS, EVENTS, SUPPORTERS
+from shared.log.topics import DEAD_LETTERS, EVENTS, SUPPORTERS, TOPICS
 from shared.wire.cloudevents import decode, encode
 from shared.wire.dead_letters import DeadLetter
 from shared.wire.supporters import SupporterChanged
+from tests.contract.log.conftest import prepare_kafka
 from tests.contract.log.narration import read_all, until
 from tests.integration.loop.copying_service import PARTITIONS, open_log
 
@@ -85,15 +86,25 @@ def letters(folder: Path) -> list[DeadLetter]:
     return found  # type: ignore[return-value]
 
 
+@pytest.fixture(params=["file", "cluster"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder on one SQLite file each for log and store, or on Kafka and PostgreSQL."""
+    if request.param == "cluster":
+        cluster = request.getfixturevalue("kafka_cluster")
+        prepare_kafka(tmp_path, cluster, 1, PARTITIONS, TOPICS)
+        (tmp_path / "postgres").write_text(request.getfixturevalue("postgres_dsn"))
+    return tmp_path
+
+
 @pytest.mark.parametrize(("kind", "fail_at"), CASES)
 def test_a_crash_at_a_commit_point_loses_and_doubles_nothing(
-    kind: str, fail_at: str, tmp_path: Path
+    kind: str, fail_at: str, folder: Path
 ) -> None:
     """Also: an outbox row is published exactly once over crashes in the relay."""
-    feed(tmp_path, [change(n) for n in range(60)])
-    assert run(kind, tmp_path, fail_at) == -9
-    assert run(kind, tmp_path, until_count=60) == 0
-    assert copied(tmp_path) == Counter({str(n): 1 for n in range(60)})
+    feed(folder, [change(n) for n in range(60)])
+    assert run(kind, folder, fail_at) == -9
+    assert run(kind, folder, until_count=60) == 0
+    assert copied(folder) == Counter({str(n): 1 for n in range(60)})
 
 
 @pytest.mark.parametrize("kind", ["stateless", "stateful"])
