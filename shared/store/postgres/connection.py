@@ -63,6 +63,11 @@ _AGAIN: Final = frozenset(
 _NO_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03", "57P04"})
 """Shut down, starting up, or a standby: another connection is wanted."""
 
+_ON_THE_WAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What psycopg raises by itself when it cannot speak to the server; also inside a pipeline, before
+it has noticed that the connection is gone.
+"""
+
 _WRONG: Final = (
     "authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied",
     "certificate", "permission denied for database",
@@ -271,7 +276,7 @@ class PostgresDatabase:
             yield connection
         except psycopg.Error as error:
             said, code = _first_line(error), error.sqlstate
-            if code in _NO_SERVER:
+            if code in _NO_SERVER or (code is None and isinstance(error, _ON_THE_WAY)):
                 connection.close()
             if connection.closed:
                 raise StoreUnavailable(f"the connection to PostgreSQL was lost: {said}") from error
