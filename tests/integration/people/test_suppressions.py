@@ -277,3 +277,9 @@ def test_a_key_with_a_nul_stops_nobody(world: World) -> None:
     odd = Stored(SUPPRESSIONS, 0, 0, b"k\x00|everything", b"{", (), 7)
     world.suppressions.apply_all([odd, suppression("k", "everything", "unsubscribed")])
     assert reason_of(world.connection, "k") == "unsubscribed"
+
+
+def test_two_keys_that_mean_the_same_are_one_row(world: World) -> None:
+    bare = Stored(SUPPRESSIONS, 0, 3, b"k", b"{", (), 7)
+    world.suppressions.apply_all([bare, suppression("k", "everything", "unsubscribed")])
+    assert held(world) == {("k", "everything"): "unsubscribed"}
