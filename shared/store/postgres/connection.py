@@ -19,7 +19,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 
 from shared.errors import Misconfigured, RetryLater, StoreUnavailable
 from shared.store.database import Dialect
-from shared.store.postgres.dialect import with_numbered_marks
+from shared.store.postgres.dialect import postgres_sql
 
 CONNECT_SECONDS: Final = 5
 FROZEN_SECONDS: Final = 10
@@ -49,6 +49,7 @@ _SESSION: Final = {
     "client_connection_check_interval": "5s",
     "default_transaction_isolation": "read committed",
     "bytea_output": "hex",
+    "jit": "off",  # compiling a question takes longer than any of ours
 }
 _AGAIN: Final = frozenset(
     {
@@ -149,14 +150,14 @@ class PostgresDatabase:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         with self._translated() as connection:
-            cursor = connection.execute(with_numbered_marks(sql), tuple(parameters) or None)
+            cursor = connection.execute(postgres_sql(sql), tuple(parameters) or None)
             self._changes = max(0, cursor.rowcount)
             return Rows(cursor.fetchall()) if cursor.description else Rows()
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Rows:
         """Pipelined: one round trip for many rows."""
         with self._translated() as connection, connection.cursor() as cursor:
-            cursor.executemany(with_numbered_marks(sql), rows, returning=True)
+            cursor.executemany(postgres_sql(sql), rows, returning=True)
             found: list[Any] = []
             self._changes = 0
             for result in cursor.results():
