@@ -6,9 +6,9 @@ python -m tests.integration.sender.freezing_sender [POINT]
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import services.sender.__main__ as wiring
@@ -28,7 +28,7 @@ class Freezing(SesGateway):
     def _freeze(self, **_: object) -> None:
         if not self._frozen:
             self._frozen = True
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 class FreezingAt(FailPoints):
@@ -41,7 +41,8 @@ class FreezingAt(FailPoints):
     def reach(self, point: str) -> None:
         if point in self._points:
             self._points.remove(point)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread: to the process, it would run on until another thread is stopped.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":
