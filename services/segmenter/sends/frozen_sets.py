@@ -15,7 +15,7 @@ from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.ownership import Owned, among
 from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
-from shared.store.database import Database, copy_rows
+from shared.store.database import Database, copy_rows, dialect_of
 from shared.wire.events import Event
 
 _TYPES: Final[dict[str, Type]] = {
@@ -82,7 +82,8 @@ class FrozenSets:
             Frozen(*row)
             for row in self._db.execute(
                 "select supporter_id, partition, message_id, address_key, variant, edition"
-                " from frozen where send_id = ? and occurrence = ? and partition = ?"
+                f" from frozen {self._by('frozen_unreleased')}"
+                " where send_id = ? and occurrence = ? and partition = ?"
                 " and released = 0 and state is null order by supporter_id limit ?",
                 (send_id, occurrence, partition, limit),
             )
@@ -91,7 +92,8 @@ class FrozenSets:
     def outstanding(self, send_id: str, occurrence: int, partition: int) -> int:
         """Released and not yet answered."""
         ((number,),) = self._db.execute(
-            "select count(*) from frozen where send_id = ? and occurrence = ? and partition = ?"
+            f"select count(*) from frozen {self._by('frozen_outstanding')}"
+            " where send_id = ? and occurrence = ? and partition = ?"
             " and state is null and released = 1",
             (send_id, occurrence, partition),
         )
@@ -208,6 +210,10 @@ class FrozenSets:
         ):
             found.setdefault(partition, []).append(supporter_id)
         return found
+
+    def _by(self, index: str) -> str:
+        """SQLite has to be told: by its primary key it would read the whole send for each page."""
+        return f"indexed by {index}" if dialect_of(self._db) == "sqlite" else ""
 
     def _each(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
