@@ -41,6 +41,9 @@ class StoreUnavailable(RetryLater):
     Lost at a commit, nobody knows whether it was made: read from the store again what is true.
     """
 
+    def __init__(self, message: str, after_seconds: float = 0.2) -> None:
+        super().__init__(message, after_seconds)
+
 
 class Fenced(DoorstepError):
     """Another instance owns this partition now: drop what was not committed and go on."""

@@ -46,6 +46,8 @@ class Database(Protocol):
         """How many rows the last statement that can change rows has changed."""
         ...
 
+    def close(self) -> None: ...
+
 
 @runtime_checkable
 class Bulk(Protocol):

@@ -27,7 +27,7 @@ import apsw
 
 from tests.integration.sender.audience import Person, entry, people
 from tests.integration.sender.processes import ServiceProcess, until
-from tests.integration.sender.station import Station
+from tests.integration.sender.station import Body, Station
 
 Policy = Literal["leave", "resend"]
 Plant = Literal["shared-inboxes", "outcome-first", "default-retries"]
@@ -60,10 +60,11 @@ class Run:
     plant: Plant | None = None
 
 
-def kill_run(home: Path, run: Run) -> dict[str, Any]:
+def kill_run(home: Path, run: Run, body: Body = None) -> dict[str, Any]:
     """Do it, and return the auditor's verdict."""
     dice = random.Random(run.seed)
-    with Station(home, "--latency-ms", "40", window=WINDOW, settle_seconds=SETTLE_SECONDS) as here:
+    settings = {"window": WINDOW, "settle_seconds": SETTLE_SECONDS}
+    with Station(home, "--latency-ms", "40", body=body, **settings) as here:
         here.sandbox.switch(faults=dict.fromkeys(FAULTS, SHARE), seed=str(run.seed))
         lives = Lives(here, run, dice)
         if run.plant == "shared-inboxes":

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.kill_run import Plant, Policy, Run, kill_run
+from tests.real_postgres import PostgresServer
 
 KILLS = 50 if os.environ.get("CI") == "true" else 12
 MESSAGES_A_KILL = 60
@@ -32,6 +33,19 @@ def test_random_kills_double_nobody_and_forget_nobody(tmp_path: Path, policy: Po
     assert planned(verdict) == SOUND
     assert 0 < verdict["unconfirmed"] <= verdict["unconfirmed_allowed"]
     assert (verdict["resent"] > 0) == (policy == "resend")
+
+
+@pytest.mark.timeout(600)
+def test_random_kills_on_a_ledger_in_postgresql_do_the_same(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    run = Run(messages=12 * MESSAGES_A_KILL, kills=12, policy="resend", seed=12)
+
+    verdict = kill_run(tmp_path, run, postgres_server.dsn)
+
+    assert verdict["findings"] == []
+    assert verdict["balanced"]
+    assert planned(verdict) == SOUND
 
 
 @pytest.mark.timeout(600)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from services.segmenter.people import samples
+from services.segmenter.people.attuning import attune, with_lists
 from services.segmenter.people.ownership import Owned
 from services.segmenter.people.rules_sql import Asked, Condition, compile_rule
 from services.segmenter.people.withdrawals import EVERYTHING
@@ -115,12 +115,13 @@ def count(
     person, inbox = _suppressed(topic, send_id)
     by_reason = {}
     unplaced = 0
+    sql = _COUNT.format(
+        owned=owned.sql("s.partition"),
+        condition=condition.sql,
+        suppressed=f"({person.sql} or {inbox.sql})",
+    )
     for reason, number, without_place in connection.execute(
-        _COUNT.format(
-            owned=owned.sql("s.partition"),
-            condition=condition.sql,
-            suppressed=f"({person.sql} or {inbox.sql})",
-        ),
+        with_lists(connection, sql),
         (*person.parameters, *inbox.parameters, *condition.parameters),
     ):
         by_reason[reason] = number
@@ -147,7 +148,7 @@ def audience(
     """
     condition = _compiled(connection, rule, as_of, "partition")
     free = _free(topic, send_id)
-    sql = _AUDIENCE.format(condition=condition.sql, free=free.sql)
+    sql = with_lists(connection, _AUDIENCE.format(condition=condition.sql, free=free.sql))
     after = ""
     while True:
         values = (partition, after, *condition.parameters, *free.parameters, page)
@@ -182,7 +183,7 @@ def holding(
     return {
         supporter_id
         for (supporter_id,) in connection.execute(
-            _HOLDING.format(condition=condition.sql),
+            with_lists(connection, _HOLDING.format(condition=condition.sql)),
             (json.dumps(list(supporter_ids)), *condition.parameters),
         )
     }
@@ -193,7 +194,9 @@ def done_any(
 ) -> set[str]:
     """Those of the given who ever did one of the actions (what `unless_done` asks)."""
     asked = (json.dumps(list(supporter_ids)), json.dumps(list(actions)))
-    return {supporter_id for (supporter_id,) in connection.execute(_DONE, asked)}
+    return {
+        supporter_id for (supporter_id,) in connection.execute(with_lists(connection, _DONE), asked)
+    }
 
 
 def scopes(topic: str | None, send_id: str | None) -> list[str]:
@@ -207,7 +210,7 @@ def scopes(topic: str | None, send_id: str | None) -> list[str]:
 
 
 def _compiled(connection: Database, rule: Rule, as_of: datetime, asked: Asked) -> Condition:
-    samples.teach(connection)
+    attune(connection)
     return compile_rule(rule, as_of, asked)
 
 
@@ -234,7 +237,7 @@ def _members(
     connection: Database, who: Condition, topic: str | None, send_id: str | None
 ) -> Iterator[Member]:
     free = _free(topic, send_id)
-    sql = _MEMBERS.format(who=who.sql, free=free.sql)
+    sql = with_lists(connection, _MEMBERS.format(who=who.sql, free=free.sql))
     for row in connection.execute(sql, (*who.parameters, *free.parameters)):
         yield _member(row)
 

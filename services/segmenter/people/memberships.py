@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from services.segmenter.people import samples
+from services.segmenter.people.attuning import attune, with_lists
 from services.segmenter.people.live_segments import Live, Standing
 from services.segmenter.people.rules_sql import MOST_PARAMETERS, compile_rule
 from shared.clock import to_ms
 from shared.ids import event_id
 from shared.log.record import Record
 from shared.log.topics import MEMBERSHIPS
-from shared.store.database import Database, copy_rows
+from shared.store.database import Database, Dialect, copy_rows, dialect_of
 from shared.store.port import Unit
 from shared.wire.cloudevents import encode
 from shared.wire.memberships import MembershipChanged
@@ -35,11 +35,14 @@ _KNOWN: Final = """
 # segments about them reads the big table once. `in (select ...)`, never a join: for a join SQLite
 # reads all supporters into a Bloom filter.
 _ASKED: Final = """
-    with s as materialized (
-        select supporter_id, partition, language, bucket from supporter
-        where supporter_id in (select value from json_each(?)))"""
+    select supporter_id, partition, language, bucket from supporter
+    where supporter_id in (select value from json_each(?))"""
+_ASKED_AT_HAND: Final = """
+    create temp table if not exists asked_supporter as
+    select supporter_id, partition, language, bucket from supporter where 1 = 0"""
+_ASK_NOBODY: Final = "delete from temp.asked_supporter"
 _MOVED: Final = """
-    select {which}, s.supporter_id, s.partition, {belongs} from s
+    select {which}, s.supporter_id, s.partition, {belongs} from asked_supporter s
     where {who} and ({condition}) <> {belongs}"""
 _BELONGS: Final = """exists (select 1 from membership m
     where m.segment = ? and m.partition = s.partition and m.supporter_id = s.supporter_id)"""
@@ -54,8 +57,8 @@ _WINDOW_PASSED: Final = """
     select distinct a.supporter_id from action a
     where a.action = ? and ((a.at > ? and a.at <= ?) or (a.at > ? and a.at <= ?))"""
 _CHUNK: Final = 5_000
-_MOST_SEGMENTS: Final = 100
-"""Asked in one statement; SQLite takes 500 at most."""
+_AT_A_TIME: Final[dict[Dialect, int]] = {"sqlite": 1, "postgres": 100}
+"""Segments asked in one statement: SQLite is quickest one by one, PostgreSQL is far away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +135,40 @@ def sweep(unit: Unit, standing: Sequence[Standing], as_of: datetime, owned: froz
 
 def _known(database: Database, supporter_ids: Sequence[str]) -> dict[str, int]:
     """Those that are known, with their partitions."""
-    return dict(database.execute(_KNOWN, (json.dumps(supporter_ids),)))
+    return dict(database.execute(with_lists(database, _KNOWN), (json.dumps(supporter_ids),)))
 
 
 def _move(unit: Unit, asked: Sequence[str], questions: Sequence[Question], as_of: datetime) -> int:
     """Ask the questions, all of which are about some of `asked`; how many moved."""
-    samples.teach(unit.connection)
-    moved = 0
-    for some in _statements(questions, as_of):
-        sql = _ASKED + "\n    union all".join(part for _, part, _ in some)
+    connection, moved = unit.connection, 0
+    attune(connection)
+    before, listed = _gather(connection, asked)
+    for some in _statements(questions, as_of, _AT_A_TIME[dialect_of(connection)]):
+        sql = before + "\n    union all".join(part for _, part, _ in some)
         values = [value for _, _, values in some for value in values]
-        found = unit.connection.execute(sql, (json.dumps(asked), *values)).fetchall()
+        found = connection.execute(with_lists(connection, sql), (*listed, *values)).fetchall()
         moved += _write(unit, [question for question, _, _ in some], sorted(found), as_of)
     return moved
+
+
+def _gather(database: Database, asked: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Make `asked_supporter` to be had by questions: what they begin with, and its parameters."""
+    listed = json.dumps(asked)
+    if dialect_of(database) == "postgres":
+        return f"with asked_supporter as materialized ({_ASKED})", (listed,)
+    database.execute(_ASKED_AT_HAND)
+    database.execute(_ASK_NOBODY)
+    database.execute(f"insert into temp.asked_supporter {_ASKED}", (listed,))
+    return "", ()
 
 
 _Part = tuple[Question, str, list[Any]]
 
 
-def _statements(questions: Iterable[Question], as_of: datetime) -> Iterator[list[_Part]]:
-    """The questions, each with its SQL and parameters, as many at a time as one statement takes."""
+def _statements(questions: Iterable[Question], as_of: datetime, most: int) -> Iterator[list[_Part]]:
+    """The questions, each with its SQL and parameters, as many at a time as one statement takes,
+    and no more than `most`.
+    """
     parts: list[_Part] = []
     room = MOST_PARAMETERS
     for question in questions:
@@ -159,7 +176,7 @@ def _statements(questions: Iterable[Question], as_of: datetime) -> Iterator[list
         name = question.live.name
         listed = [json.dumps(list(question.causes))] if question.some else []
         values = [name, *listed, *condition.parameters, name]
-        if parts and (len(parts) == _MOST_SEGMENTS or len(values) > room):
+        if parts and (len(parts) == most or len(values) > room):
             yield parts
             parts, room = [], MOST_PARAMETERS
         sql = _MOVED.format(

@@ -5,6 +5,7 @@ Numbers stand in the SQL itself: they are ours, few, and the same for as long as
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -24,9 +25,14 @@ class Owned:
         """The condition that the column is one of them."""
         if len(self.partitions) >= self.of:
             return "1 = 1"
-        numbers = ", ".join(str(int(number)) for number in sorted(self.partitions))
-        return f"{column} in ({numbers})" if numbers else "1 = 0"
+        return among(column, self.partitions)
 
     def has(self, supporter_id: str) -> bool:
         """Whether the supporter belongs to one of them."""
         return partition_of(supporter_id, self.of) in self.partitions
+
+
+def among(column: str, numbers: Iterable[int]) -> str:
+    """The condition that the column is one of these numbers."""
+    listed = ", ".join(str(int(number)) for number in sorted(numbers))
+    return f"{column} in ({listed})" if listed else "1 = 0"

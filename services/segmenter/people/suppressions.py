@@ -10,9 +10,11 @@ still count, so that nobody is free for a moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
+from services.segmenter.people.attuning import with_lists
+from services.segmenter.people.upserts import Upsert, taken_over
 from services.segmenter.people.withdrawals import EVERYTHING
 from shared.clock import to_ms
 from shared.errors import NeverRetry
@@ -23,20 +25,31 @@ from shared.store.port import Store, Unit
 from shared.wire.cloudevents import decode
 from shared.wire.suppressions import Suppression
 
+Row = tuple[Any, ...]
+CHUNK: Final = 5_000
+
 _BEGIN: Final = "select coalesce(max(reading), 0) + 1 from suppression"
 _NEWEST: Final = "select partition, max(log_offset) from suppression group by partition"
 _ANOTHER_LOG: Final = "update suppression set log_offset = -1 where partition = ?"
 # What another reader has brought from a newer record stands. Of two readings the later one marks:
 # it proves that the record was on the topic more lately.
-_SET: Final = """
-    insert into suppression(subject, scope, reason, at, partition, log_offset, reading)
-    values (?, ?, ?, ?, ?, ?, ?)
-    on conflict (subject, scope) do update set
-        reason = excluded.reason, at = excluded.at, partition = excluded.partition,
-        log_offset = excluded.log_offset,
+_SET: Final = Upsert(
+    "suppression",
+    {
+        "subject": "text",
+        "scope": "text",
+        "reason": "text",
+        "at": "bigint",
+        "partition": "bigint",
+        "log_offset": "bigint",
+        "reading": "bigint",
+    },
+    ("subject", "scope"),
+    f"""{taken_over("reason", "at", "partition", "log_offset")},
         reading = case when excluded.reading > suppression.reading then excluded.reading
             else suppression.reading end
-    where excluded.log_offset >= suppression.log_offset"""
+    where excluded.log_offset >= suppression.log_offset""",
+)
 _LIFT: Final = "delete from suppression where subject = ? and scope = ? and log_offset <= ?"
 _GONE: Final = """
     select subject, scope from suppression where partition = ? and log_offset < ? and reading < ?"""
@@ -78,36 +91,38 @@ class Suppressions:
         never be lost.
         """
         newest = {stored.key: stored for stored in records if stored.key is not None}
-        lifted, rows = [], []
+        lifted: dict[tuple[str, str], Row] = {}
+        rows: dict[tuple[str, str], Row] = {}
         for key, stored in newest.items():
             subject, bar, scope = _text(key).rpartition("|")
             if not bar:
                 subject, scope = scope, EVERYTHING
             place = (stored.partition, stored.offset)
             if stored.value is None:
-                lifted.append((subject, scope, stored.offset))
+                lifted[subject, scope] = (subject, scope, stored.offset)
             else:
-                rows.append((subject, scope, *self._read(stored), *place, self._reading))
-        self._write(_LIFT, lifted)
-        self._write(_SET, rows)
+                said = self._read(stored)
+                rows[subject, scope] = (subject, scope, *said, *place, self._reading)
+        for some in _chunks(lifted.values()):
+            with self._store.unit() as unit:
+                unit.connection.executemany(_LIFT, some)
+        for some in _chunks(rows.values()):
+            with self._store.unit() as unit:
+                _SET.write(unit.connection, some)
 
     def caught_up(self) -> int:
         """The topic has been read at least as far as it reached when the reading began: forget
         what it did not hold then; how many rows.
         """
-        gone = []
+        gone: list[Row] = []
         for partition, end in self._ends.items():
             old = (partition, end, self._reading)
             found = self._store.connection.execute(_GONE, old)
             gone += [(subject, scope, *old) for subject, scope in found]
-        self._write(_FORGET, gone)
-        return len(gone)
-
-    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """One transaction, in order of the keys: so that no two readers wait for each other."""
-        if rows:
+        for some in _chunks(gone):
             with self._store.unit() as unit:
-                unit.connection.executemany(sql, sorted(rows))
+                unit.connection.executemany(_FORGET, some)
+        return len(gone)
 
     def _distrust(self, newest: Mapping[int, int]) -> None:
         """Rows from beyond the end are of another log: any record of this one replaces them."""
@@ -133,6 +148,15 @@ class Suppressions:
         return "unsubscribed", stored.timestamp_ms
 
 
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Each for a transaction of its own, in order of the keys: so that no two readers wait for each
+    other, and none waits long.
+    """
+    ordered = sorted(rows)
+    for start in range(0, len(ordered), CHUNK):
+        yield ordered[start : start + CHUNK]
+
+
 def _text(key: bytes) -> str:
     """A key as text that any database takes; what is changed by that was nobody's id."""
     return key.decode("utf-8", "replace").replace("\x00", "\ufffd")
@@ -150,4 +174,4 @@ def reasons_of(
 ) -> dict[str, str]:
     """Why each of the subjects is suppressed in one of the scopes; the others are absent."""
     asked = (json.dumps(list(subjects)), json.dumps(list(scopes)))
-    return dict(connection.execute(_REASONS, asked))
+    return dict(connection.execute(with_lists(connection, _REASONS), asked))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 from shared.store.database import Database, dialect_of
@@ -27,14 +28,15 @@ class Upsert:
     setting: str = ""
 
     def write(self, database: Database, rows: Iterable[Sequence[Any]]) -> None:
-        """Write them in order of all their columns; no key may come twice, unless it stays."""
-        ordered = sorted(rows, key=_sortable)
+        """Write them in order of their keys; none may come twice, unless what is there stays."""
+        names = list(self.columns)
+        ordered = sorted(rows, key=itemgetter(*(names.index(column) for column in self.key)))
         if not ordered:
             return
-        names = ", ".join(self.columns)
         if dialect_of(database) == "postgres":
             arrays = ", ".join(f"?::{kind}[]" for kind in self.columns.values())
-            source = f"select {names} from unnest({arrays}) as given({names})"
+            listed = ", ".join(names)
+            source = f"select {listed} from unnest({arrays}) as given({listed})"
             columns = zip(self.columns.values(), zip(*ordered, strict=True), strict=True)
             database.execute(self._sql(source), [_array(kind, column) for kind, column in columns])
         else:
@@ -57,7 +59,3 @@ def _array(kind: Type, values: Iterable[Any]) -> list[Any]:
     if kind == "bigint":
         return [None if value is None else str(value) for value in values]
     return list(values)
-
-
-def _sortable(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple((value is not None, value) for value in row)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.segmenter.people.ownership import Owned
+from services.segmenter.people.attuning import with_lists
+from services.segmenter.people.ownership import Owned, among
 from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
-from shared.store.database import Database, copy_rows
+from shared.store.database import Database, copy_rows, dialect_of
 from shared.wire.events import Event
 
 _TYPES: Final[dict[str, Type]] = {
@@ -26,6 +27,11 @@ COLUMNS: Final = tuple(_TYPES)
 """Of a row that is frozen; `areas` is JSON."""
 
 FROZEN: Final = Upsert("frozen", _TYPES, ("send_id", "occurrence", "supporter_id"))
+
+_OPEN: Final = """
+    select send_id, supporter_id, partition from frozen
+    where supporter_id in (select value from json_each(?))
+    and (state is null or (state = 'unconfirmed' and settled = 0))"""
 
 
 @dataclass(slots=True)
@@ -56,15 +62,11 @@ class FrozenSets:
 
     def begun(self, partitions: Iterable[int]) -> set[tuple[str, int]]:
         """(send, partition) of the parts of these partitions, whatever became of them."""
-        listed = json.dumps(sorted(partitions))
-        return {
-            (send_id, partition)
-            for send_id, partition in self._db.execute(
-                "select send_id, partition from send_part where occurrence = 0 and partition in"
-                " (select cast(value as bigint) from json_each(?))",
-                (listed,),
-            )
-        }
+        found = self._db.execute(
+            "select send_id, partition from send_part where occurrence = 0"
+            f" and {among('partition', partitions)}"
+        )
+        return {(send_id, partition) for send_id, partition in found}
 
     def fill(self, rows: Iterable[Sequence[Any]]) -> None:
         """Rows of a part that was begun in this unit; see `add`."""
@@ -80,7 +82,8 @@ class FrozenSets:
             Frozen(*row)
             for row in self._db.execute(
                 "select supporter_id, partition, message_id, address_key, variant, edition"
-                " from frozen where send_id = ? and occurrence = ? and partition = ?"
+                f" from frozen {self._by('frozen_unreleased')}"
+                " where send_id = ? and occurrence = ? and partition = ?"
                 " and released = 0 and state is null order by supporter_id limit ?",
                 (send_id, occurrence, partition, limit),
             )
@@ -89,63 +92,61 @@ class FrozenSets:
     def outstanding(self, send_id: str, occurrence: int, partition: int) -> int:
         """Released and not yet answered."""
         ((number,),) = self._db.execute(
-            "select count(*) from frozen where send_id = ? and occurrence = ? and partition = ?"
+            f"select count(*) from frozen {self._by('frozen_outstanding')}"
+            " where send_id = ? and occurrence = ? and partition = ?"
             " and state is null and released = 1",
             (send_id, occurrence, partition),
         )
         return int(number)
 
+    # One by one, by the whole key, and in one round trip: for a list of people PostgreSQL may read
+    # the whole set instead, as long as its statistics do not know the send.
+
     def release(self, send_id: str, occurrence: int, supporter_ids: Iterable[str]) -> None:
-        self._db.execute(
-            "update frozen set released = 1 where send_id = ? and occurrence = ?"
-            " and supporter_id in (select value from json_each(?))",
-            (send_id, occurrence, json.dumps(list(supporter_ids))),
+        self._each(
+            "update frozen set released = 1"
+            " where send_id = ? and occurrence = ? and supporter_id = ?",
+            [(send_id, occurrence, supporter_id) for supporter_id in supporter_ids],
         )
 
     def finish(
         self, send_id: str, occurrence: int, supporter_ids: Iterable[str], state: str, reason: str
     ) -> None:
         """A final state reached before release."""
-        self._db.execute(
-            "update frozen set state = ?, reason = ? where send_id = ? and occurrence = ?"
-            " and supporter_id in (select value from json_each(?)) and state is null",
-            (state, reason, send_id, occurrence, json.dumps(list(supporter_ids))),
+        self._each(
+            "update frozen set state = ?, reason = ?"
+            " where send_id = ? and occurrence = ? and supporter_id = ? and state is null",
+            [(state, reason, send_id, occurrence, one) for one in supporter_ids],
         )
 
     def outcomes(self, events: Iterable[Event]) -> None:
         """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted."""
-        alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-        for event in _one_each(events):
-            said = (event.kind, int(event.settled), event.reason, event.send_id, event.occurrence)
-            alike[said].append(event.supporter_id)
-        for (kind, *facts), supporter_ids in alike.items():
-            self._db.execute(
-                "update frozen set state = ?, settled = ?, reason = ?"
-                " where send_id = ? and occurrence = ?"
-                " and supporter_id in (select value from json_each(?))"
-                " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
-                (kind, *facts, json.dumps(supporter_ids), kind),
-            )
+        self._each(
+            "update frozen set state = ?, settled = ?, reason = ?"
+            " where send_id = ? and occurrence = ? and supporter_id = ?"
+            " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
+            [
+                (e.kind, int(e.settled), e.reason, e.send_id, e.occurrence, e.supporter_id, e.kind)
+                for e in events
+            ],
+        )  # fmt: skip
 
     def mark_dirty(self, parts: Iterable[tuple[str, int, int]]) -> None:
         """These parts (send, occurrence, partition) have progress to report."""
-        marked = sorted(set(parts))
-        if marked:
-            self._db.executemany(
-                "update send_part set dirty = 1"
-                " where send_id = ? and occurrence = ? and partition = ? and dirty = 0",
-                marked,
-            )
+        self._each(
+            "update send_part set dirty = 1"
+            " where send_id = ? and occurrence = ? and partition = ? and dirty = 0",
+            sorted(set(parts)),
+        )
 
     def dirty(self, partitions: Iterable[int], before_ms: int) -> dict[tuple[str, int], list[int]]:
         """Parts of these partitions with news whose last report is older: by (send, occurrence)."""
         found: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for send_id, occurrence, partition in self._db.execute(
             "select send_id, occurrence, partition from send_part"
-            " where dirty = 1 and reported_ms < ?"
-            " and partition in (select cast(value as bigint) from json_each(?))"
+            f" where dirty = 1 and reported_ms < ? and {among('partition', partitions)}"
             " order by send_id, occurrence, partition",
-            (before_ms, json.dumps(sorted(partitions))),
+            (before_ms,),
         ):
             found[send_id, occurrence].append(partition)
         return found
@@ -155,20 +156,18 @@ class FrozenSets:
     ) -> None:
         self._db.execute(
             "update send_part set dirty = 0, reported_ms = ? where send_id = ? and occurrence = ?"
-            " and partition in (select cast(value as bigint) from json_each(?))",
-            (now_ms, send_id, occurrence, json.dumps(sorted(partitions))),
+            f" and {among('partition', partitions)}",
+            (now_ms, send_id, occurrence),
         )
 
     def counts(self, send_id: str, occurrence: int, partitions: Iterable[int]) -> dict[int, Counts]:
         """Of each of these partitions."""
-        listed = list(partitions)
-        found = {partition: Counts() for partition in listed}
+        found = {partition: Counts() for partition in partitions}
         for partition, state, settled, out, number in self._db.execute(
             "select partition, state, settled, released, count(*) from frozen"
-            " where send_id = ? and occurrence = ?"
-            " and partition in (select cast(value as bigint) from json_each(?))"
+            f" where send_id = ? and occurrence = ? and {among('partition', found)}"
             " group by partition, state, settled, released",
-            (send_id, occurrence, json.dumps(listed)),
+            (send_id, occurrence),
         ):
             counts = found[partition]
             counts.frozen += number
@@ -182,10 +181,7 @@ class FrozenSets:
         return [
             (send_id, supporter_id, partition)
             for send_id, supporter_id, partition in self._db.execute(
-                "select send_id, supporter_id, partition from frozen"
-                " where supporter_id in (select value from json_each(?))"
-                " and (state is null or (state = 'unconfirmed' and settled = 0))",
-                (json.dumps(list(supporter_ids)),),
+                with_lists(self._db, _OPEN), (json.dumps(list(supporter_ids)),)
             )
         ]
 
@@ -215,15 +211,10 @@ class FrozenSets:
             found.setdefault(partition, []).append(supporter_id)
         return found
 
+    def _by(self, index: str) -> str:
+        """SQLite has to be told: by its primary key it would read the whole send for each page."""
+        return f"indexed by {index}" if dialect_of(self._db) == "sqlite" else ""
 
-def _one_each(events: Iterable[Event]) -> Iterator[Event]:
-    """Of several events about one message the one that they come to, whatever was known before:
-    the last `accepted`; else the first that leaves no doubt; else the last.
-    """
-    last: dict[tuple[str | None, int, str], Event] = {}
-    for event in events:
-        key = (event.send_id, event.occurrence, event.supporter_id)
-        known = last.get(key)
-        if known is None or known.kind == "unconfirmed" or event.kind == "accepted":
-            last[key] = event
-    return iter(last.values())
+    def _each(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self._db.executemany(sql, rows)

@@ -49,8 +49,8 @@ def wanted_configs(spec: TopicSpec, min_insync: int) -> dict[str, str]:
         "min.insync.replicas": str(min_insync),
         "cleanup.policy": "compact" if spec.compacted else "delete",
         "compression.type": "producer",
-        # Retention counts from here, not from the time a fact is dated: an import of what people did
-        # last spring must not be removed before it is read.
+        # Retention counts from here, not from the time a fact is dated: an import of what people
+        # did last spring must not be removed before it is read.
         "message.timestamp.type": "LogAppendTime",
     }
     if spec.compacted:

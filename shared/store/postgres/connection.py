@@ -19,7 +19,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 
 from shared.errors import Misconfigured, RetryLater, StoreUnavailable
 from shared.store.database import Dialect
-from shared.store.postgres.dialect import with_numbered_marks
+from shared.store.postgres.dialect import postgres_sql
 
 CONNECT_SECONDS: Final = 5
 FROZEN_SECONDS: Final = 10
@@ -49,6 +49,7 @@ _SESSION: Final = {
     "client_connection_check_interval": "5s",
     "default_transaction_isolation": "read committed",
     "bytea_output": "hex",
+    "jit": "off",  # compiling a question takes longer than any of ours
 }
 _AGAIN: Final = frozenset(
     {
@@ -62,6 +63,11 @@ _AGAIN: Final = frozenset(
 )  # fmt: skip
 _NO_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03", "57P04"})
 """Shut down, starting up, or a standby: another connection is wanted."""
+
+_ON_THE_WAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What psycopg raises by itself when it cannot speak to the server; also inside a pipeline, before
+it has noticed that the connection is gone.
+"""
 
 _WRONG: Final = (
     "authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied",
@@ -144,14 +150,14 @@ class PostgresDatabase:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         with self._translated() as connection:
-            cursor = connection.execute(with_numbered_marks(sql), tuple(parameters) or None)
+            cursor = connection.execute(postgres_sql(sql), tuple(parameters) or None)
             self._changes = max(0, cursor.rowcount)
             return Rows(cursor.fetchall()) if cursor.description else Rows()
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Rows:
         """Pipelined: one round trip for many rows."""
         with self._translated() as connection, connection.cursor() as cursor:
-            cursor.executemany(with_numbered_marks(sql), rows, returning=True)
+            cursor.executemany(postgres_sql(sql), rows, returning=True)
             found: list[Any] = []
             self._changes = 0
             for result in cursor.results():
@@ -271,7 +277,7 @@ class PostgresDatabase:
             yield connection
         except psycopg.Error as error:
             said, code = _first_line(error), error.sqlstate
-            if code in _NO_SERVER:
+            if code in _NO_SERVER or (code is None and isinstance(error, _ON_THE_WAY)):
                 connection.close()
             if connection.closed:
                 raise StoreUnavailable(f"the connection to PostgreSQL was lost: {said}") from error

@@ -1,7 +1,7 @@
 """From the SQL that a service is written in to PostgreSQL's. Pure.
 
-Almost all text is the same on both. What is not: parameter marks, and the types of columns. Text is
-compared and ordered by bytes, as SQLite does, whatever the database's own collation.
+Almost all text is the same on both. What is not: parameter marks, lists, and the types of columns.
+Text is compared and ordered by bytes, as SQLite does, whatever the database's own collation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ _WHOLE: Final = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/"
 
 _MARK: Final = re.compile(rf"{_WHOLE}|\?", re.DOTALL)
 _WORD: Final = re.compile(rf"{_WHOLE}|[a-z_]\w*", re.DOTALL | re.IGNORECASE)
+_LISTED: Final = re.compile(
+    r"\b(not )?in \(select (value|cast\(value as \w+\)) from json_each\(\?\)\)"
+)
 _TAIL: Final = re.compile(r"\)\s*(strict|without\s+rowid)(\s*,\s*(strict|without\s+rowid))*\s*$")
 _NUMBERED: Final = re.compile(r"\binteger primary key autoincrement\b")
 
@@ -36,8 +39,13 @@ PRELUDE: Final = (
 
 
 @lru_cache(maxsize=1_000)
-def with_numbered_marks(sql: str) -> str:
-    """`?` becomes `$1`, `$2` and so on, but for those in strings, quoted names and comments."""
+def postgres_sql(sql: str) -> str:
+    """`?` becomes `$1`, `$2` and so on, but for those in strings, quoted names and comments.
+
+    A list is looked up element by element, as SQLite does. Asked as a subselect, PostgreSQL may run
+    through the list once for every row of a table that it believes to be small; for an array it
+    never does.
+    """
     number = 0
 
     def mark(match: re.Match[str]) -> str:
@@ -47,7 +55,7 @@ def with_numbered_marks(sql: str) -> str:
         number += 1
         return f"${number}"
 
-    return _MARK.sub(mark, sql)
+    return _MARK.sub(mark, _LISTED.sub(_array, sql))
 
 
 def postgres_ddl(statement: str) -> str:
@@ -57,6 +65,11 @@ def postgres_ddl(statement: str) -> str:
     """
     statement = _TAIL.sub(")", statement.strip())
     return _WORD.sub(_type, _NUMBERED.sub(IDENTITY, statement))
+
+
+def _array(match: re.Match[str]) -> str:
+    negated, value = match.groups()
+    return f"{'<> all' if negated else '= any'}(array(select {value} from json_each(?)))"
 
 
 def _type(match: re.Match[str]) -> str:

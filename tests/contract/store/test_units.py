@@ -235,6 +235,11 @@ def test_the_same_sql_says_the_same(store: Store[Unit]) -> None:
             (json.dumps([1, 2**40, 7]),),
         ).fetchall()
     ) == [("a",), ("Ä",)]
+    assert database.execute(
+        "select name from kept where number not in"
+        " (select cast(value as bigint) from json_each(?)) order by name",
+        (json.dumps([1, 2]),),
+    ).fetchall() == [("?",), ("a",)]
     assert database.execute("select sum(number), count(*), max(share) from kept").fetchall() == [
         (2**40, 4, 2.0)
     ]

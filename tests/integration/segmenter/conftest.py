@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
+from services.segmenter.sends.schema import SENDS_DDL
+from shared.store.port import Store, Unit
+from shared.store.postgres.store import PostgresStore
+from shared.store.sqlite import SqliteStore
 from tests.integration.segmenter.town import Town
+
+DDL = (*PEOPLE_DDL, *SENDS_DDL)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -24,3 +31,16 @@ def shared_town(postgres_dsn: str, tmp_path: Path) -> Iterator[Town]:
     made = Town(tmp_path, postgres_dsn)
     yield made
     made.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store[Unit]]:
+    """A segmenter's store, and no segmenter."""
+    made: Store[Unit]
+    if request.param == "sqlite":
+        made = SqliteStore(tmp_path / "people.db", DDL, synchronous="NORMAL")
+    else:
+        dsn = request.getfixturevalue("postgres_dsn")
+        made = PostgresStore(dsn, "segmenter", DDL, postgres_ddl=POSTGRES_DDL)
+    yield made
+    made.close()

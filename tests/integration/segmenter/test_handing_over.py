@@ -13,10 +13,8 @@ from services.segmenter.people.handler import People
 from services.segmenter.people.places.areas import Resolver
 from services.segmenter.people.places.coordinates import GridReader
 from services.segmenter.people.places.directory import Directory
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
 from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.reports import Reports
-from services.segmenter.sends.schema import SENDS_DDL
 from services.segmenter.sends.sends import Sends
 from shared.clock import FixedClock
 from shared.log.topics import PROGRAMME
@@ -25,13 +23,10 @@ from shared.observability.metrics import Metrics
 from shared.programme.definitions import Segment
 from shared.programme.rules import HasTag
 from shared.store.port import Store, Unit
-from shared.store.postgres.store import PostgresStore
-from shared.store.sqlite import SqliteStore
 from shared.wire.control import FreezeReported
 from shared.wire.programme import SendDecision
 from tests.integration.segmenter.town import ASK, NOW, PARTITIONS, SECRET, TOWN, Town
 
-DDL = (*PEOPLE_DDL, *SENDS_DDL)
 ALL = frozenset(range(PARTITIONS))
 
 
@@ -75,18 +70,6 @@ class Owner:
         """To whom."""
         found = self.store.connection.execute("select topic from outbox").fetchall()
         return [topic for (topic,) in found]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store[Unit]]:
-    made: Store[Unit]
-    if request.param == "sqlite":
-        made = SqliteStore(tmp_path / "people.db", DDL, synchronous="NORMAL")
-    else:
-        dsn = request.getfixturevalue("postgres_dsn")
-        made = PostgresStore(dsn, "segmenter", DDL, postgres_ddl=POSTGRES_DDL)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -38,9 +38,7 @@ def both(town: Town, *, fail_at: str = "", **settings: str) -> None:
 
 def halves(town: Town) -> bool:
     parts = [town.owned(name) for name in ("one", "two")]
-    return sorted(n for part in parts for n in part) == list(range(PARTITIONS)) and len(
-        parts[0]
-    ) == len(parts[1])
+    return sorted(parts[0] + parts[1]) == list(range(PARTITIONS)) and len(parts[0]) == len(parts[1])
 
 
 def released(town: Town, send: str) -> Counter[str]:

@@ -1,18 +1,20 @@
-"""A sender that freezes itself, once, between its last look and the signature of its first call.
+"""A sender that freezes itself, once, between its last look and the signature of its first call,
+or at a commit point.
 
-python -m tests.integration.sender.freezing_sender
+python -m tests.integration.sender.freezing_sender [POINT]
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import services.sender.__main__ as wiring
 from services.sender.ses_gateway import SesGateway
 from shared.loop.process import run_service
+from shared.observability.fail_points import FailPoints
 
 
 class Freezing(SesGateway):
@@ -26,9 +28,26 @@ class Freezing(SesGateway):
     def _freeze(self, **_: object) -> None:
         if not self._frozen:
             self._frozen = True
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
+class FreezingAt(FailPoints):
+    """Stops the process at a point instead of ending it."""
+
+    def __init__(self, _: str) -> None:
+        super().__init__("")
+        self._points = sys.argv[1:]
+
+    def reach(self, point: str) -> None:
+        if point in self._points:
+            self._points.remove(point)
+            # To this thread: to the process, it would run on until another thread is stopped.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":
-    wiring.SesGateway = Freezing  # type: ignore[attr-defined]
+    if len(sys.argv) > 1:
+        wiring.FailPoints = FreezingAt  # type: ignore[attr-defined]
+    else:
+        wiring.SesGateway = Freezing  # type: ignore[attr-defined]
     sys.exit(run_service(wiring.GROUP, wiring.Sender))

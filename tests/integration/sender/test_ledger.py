@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from typing import Any
 
 import apsw
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sender.ledger import Fact, Ledger
 from services.sender.schema import LEDGER_DDL
-from shared.wire.batches import MessageBatch
+from shared.store.database import Database
+from shared.store.postgres.store import PostgresStore
+from shared.wire.batches import MessageBatch, RenderedMessage
 from shared.wire.events import FINAL_KINDS
 from tests.integration.sender.audience import entry, people
+from tests.integration.sender.station import Body
 
 PERSON = people(1)[0]
 MESSAGE = PERSON.message_of("spring")
@@ -21,13 +26,43 @@ FINALS = ("suppressed", "excluded", "expired", "cancelled")
 STATES = {"ready", "attempting", *FINAL_KINDS}
 
 
+Fresh = Callable[[], AbstractContextManager[Database]]
+
+
+@pytest.fixture(scope="module")
+def fresh(body: Body) -> Iterator[Fresh]:
+    """Opens an empty ledger, again and again."""
+    store = None if body is None else PostgresStore(body(), "sender", LEDGER_DDL)
+
+    @contextmanager
+    def in_memory() -> Iterator[Database]:
+        with closing(apsw.Connection(":memory:")) as database:
+            for statement in LEDGER_DDL:
+                database.execute(statement)
+            yield database
+
+    @contextmanager
+    def undone() -> Iterator[Database]:
+        assert store is not None
+        with suppress(ZeroDivisionError), store.connection.transaction():
+            yield store.connection
+            raise ZeroDivisionError
+
+    yield in_memory if store is None else undone
+    if store is not None:
+        store.close()
+
+
+def often(body: Body) -> settings:
+    """PostgreSQL has the same rules by the same text: fewer examples show it."""
+    return settings(max_examples=100 if body is None else 25, deadline=None)
+
+
 class World:
     """One message in a ledger, and everything that can happen to it."""
 
-    def __init__(self, database: apsw.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        for statement in LEDGER_DDL:
-            database.execute(statement)
         self.ledger = Ledger(database)
         batch = MessageBatch(batch_id="batch", partition=0, entries=(entry("spring", PERSON),))
         assert self.ledger.take_in([(batch, b"content")], 1) == []
@@ -75,52 +110,67 @@ HAPPENINGS: dict[str, Callable[[World], list[Fact] | None]] = {
 }  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(sorted(HAPPENINGS)), max_size=25))
-def test_outcomes_only_move_up(happenings: list[str]) -> None:
-    with closing(apsw.Connection(":memory:")) as database:
-        world = World(database)
-        doubted = False
-        for what in happenings:
-            before = world.row()
-            world.happen(what)
-            after = world.row()
-
-            assert after["state"] in STATES
-            assert after["attempt"] == world.called
-            if before["state"] == "accepted":
-                assert after == before, "nothing ever leaves accepted"
-            if before["state"] in FINALS or before["state"] == "failed":
-                assert after["state"] in {before["state"], "accepted"}
-            if before["state"] == "unconfirmed":
-                assert after["state"] in {"unconfirmed", "accepted", "ready"}
-            doubted = doubted or after["state"] == "unconfirmed"
-            if doubted:
-                assert after["state"] not in {*FINALS, "failed"}, "it may have been mailed"
-            if after["state"] in {"ready", "attempting", "unconfirmed"}:
-                assert world.ledger.content("batch") == b"content", "it may have to be sent again"
-        if world.row()["state"] in {*FINALS, "failed", "accepted"}:
-            assert world.ledger.content("batch") is None
+happenings = st.lists(st.sampled_from(sorted(HAPPENINGS)), max_size=20)
 
 
-@given(st.lists(st.sampled_from(sorted(HAPPENINGS)), max_size=15))
-def test_each_change_to_an_outcome_is_told_as_it_stands(happenings: list[str]) -> None:
+def test_outcomes_only_move_up(fresh: Fresh, body: Body) -> None:
+    @often(body)
+    @given(happenings)
+    def holds(happenings: list[str]) -> None:
+        with fresh() as database:
+            world = World(database)
+            doubted = False
+            for what in happenings:
+                before = world.row()
+                world.happen(what)
+                doubted = doubted or world.row()["state"] == "unconfirmed"
+                assert_moved_up(world, before, doubted=doubted)
+            if world.row()["state"] in {*FINALS, "failed", "accepted"}:
+                assert world.ledger.content("batch") is None
+
+    holds()
+
+
+def assert_moved_up(world: World, before: dict[str, object], *, doubted: bool) -> None:
+    after = world.row()
+    assert after["state"] in STATES
+    assert after["attempt"] == world.called
+    if before["state"] == "accepted":
+        assert after == before, "nothing ever leaves accepted"
+    if before["state"] in FINALS or before["state"] == "failed":
+        assert after["state"] in {before["state"], "accepted"}
+    if before["state"] == "unconfirmed":
+        assert after["state"] in {"unconfirmed", "accepted", "ready"}
+    if doubted:
+        assert after["state"] not in {*FINALS, "failed"}, "it may have been mailed"
+    if after["state"] in {"ready", "attempting", "unconfirmed"}:
+        assert world.ledger.content("batch") == b"content", "it may have to be sent again"
+
+
+def test_each_change_to_an_outcome_is_told_as_it_stands(fresh: Fresh, body: Body) -> None:
     """What goes out on `events` is the state of that moment, and nothing is told twice."""
-    with closing(apsw.Connection(":memory:")) as database:
-        world = World(database)
-        told: list[tuple[str, int, int]] = []
-        for what in happenings:
-            fact = world.happen(what)
-            row = world.row()
-            if fact is not None:
-                assert (fact.state, fact.settled) == (row["state"], row["settled"])
-                told.append((fact.state, fact.settled, fact.attempt))
-        final = world.row()
-        if final["state"] in FINAL_KINDS:
-            assert told[-1][:2] == (final["state"], final["settled"])
+
+    @often(body)
+    @given(happenings)
+    def holds(happenings: list[str]) -> None:
+        with fresh() as database:
+            world = World(database)
+            told: list[tuple[str, int, int]] = []
+            for what in happenings:
+                fact = world.happen(what)
+                row = world.row()
+                if fact is not None:
+                    assert (fact.state, fact.settled) == (row["state"], row["settled"])
+                    told.append((fact.state, fact.settled, fact.attempt))
+            final = world.row()
+            if final["state"] in FINAL_KINDS:
+                assert told[-1][:2] == (final["state"], final["settled"])
+
+    holds()
 
 
-def test_a_refused_resend_stays_unconfirmed() -> None:
-    with closing(apsw.Connection(":memory:")) as database:
+def test_a_refused_resend_stays_unconfirmed(fresh: Fresh) -> None:
+    with fresh() as database:
         world = World(database)
         for what in ("attempt", "doubt", "resend", "attempt"):
             world.happen(what)
@@ -131,11 +181,9 @@ def test_a_refused_resend_stays_unconfirmed() -> None:
         assert (fact.state, fact.settled, fact.reason) == ("unconfirmed", 1, "not resent: no")
 
 
-def test_the_content_of_a_batch_stays_while_anybody_needs_it() -> None:
+def test_the_content_of_a_batch_stays_while_anybody_needs_it(fresh: Fresh) -> None:
     first, second = people(2, "content")
-    with closing(apsw.Connection(":memory:")) as database:
-        for statement in LEDGER_DDL:
-            database.execute(statement)
+    with fresh() as database:
         ledger = Ledger(database)
         entries = (entry("spring", first), entry("spring", second, mail=None, refusal="no"))
         batch = MessageBatch(batch_id="batch", partition=0, entries=entries)
@@ -146,3 +194,154 @@ def test_the_content_of_a_batch_stays_while_anybody_needs_it() -> None:
         assert ledger.content("batch") == b"content"
         ledger.accept([(first.message_of("spring"), None)], 2)
         assert ledger.content("batch") is None
+
+
+HOUSEHOLDS = people(6, "home", to_an_inbox=3)
+entries = st.builds(
+    entry,
+    st.sampled_from(["spring", "autumn"]),
+    st.sampled_from(HOUSEHOLDS),
+    per_inbox=st.booleans(),
+    mail=st.sampled_from(["a mail", "a mail", "a mail", "", "caf\u00e9"]),
+)
+intakes = st.lists(st.lists(st.lists(entries, max_size=5), max_size=3), max_size=3)
+
+
+class OneByOne:
+    """The oracle: what intake means, told message by message."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.open: dict[str, int] = {}
+        self._inboxes: set[tuple[str, str]] = set()
+
+    def take_in(self, batches: Sequence[MessageBatch]) -> set[str]:
+        """Ids of those that are final already."""
+        finals = set()
+        came = [(batch, one) for batch in batches for one in batch.entries]
+        first = {one.message_id: (batch, one) for batch, one in reversed(came)}
+        for batch, one in sorted(first.values(), key=lambda pair: _by_inbox(pair[1])):
+            if one.message_id in self.states:
+                continue
+            inbox = (one.send_id, one.address_key)
+            state = "ready" if one.mail and one.mail.isascii() else "failed"
+            if one.per_inbox and inbox in self._inboxes:
+                state = "capped"
+            elif one.per_inbox:
+                self._inboxes.add(inbox)
+            self.states[one.message_id] = state
+            if state == "ready":
+                self.open[batch.batch_id] = self.open.get(batch.batch_id, 0) + 1
+            else:
+                finals.add(one.message_id)
+        return finals
+
+
+def _by_inbox(one: RenderedMessage) -> tuple[Any, ...]:
+    return one.send_id, one.occurrence, one.address_key, one.message_id
+
+
+def test_taking_in_many_at_once_is_taking_in_one_by_one(fresh: Fresh, body: Body) -> None:
+    @often(body)
+    @given(intakes)
+    def holds(intakes: list[list[list[RenderedMessage]]]) -> None:
+        with fresh() as database:
+            ledger, oracle = Ledger(database), OneByOne()
+            for turn, found in enumerate(intakes):
+                batches = [
+                    MessageBatch(batch_id=f"{turn}-{n}", partition=0, entries=tuple(some))
+                    for n, some in enumerate(found)
+                ]
+                finals = ledger.take_in([(batch, b"content") for batch in batches], turn)
+                assert {fact.message_id for fact in finals} == oracle.take_in(batches)
+                assert all(fact.state in {"failed", "capped"} for fact in finals)
+            states = dict(database.execute("select message_id, state from message"))
+            assert states == oracle.states
+            assert dict(database.execute("select batch_id, open from batch")) == oracle.open
+
+    holds()
+
+
+def ready(count: int, send: str = "spring", partition: int = 0, **changes: Any) -> MessageBatch:
+    found = people(count, f"{send}{partition}")
+    return MessageBatch(
+        batch_id=f"{send}-{partition}", partition=partition,
+        entries=tuple(entry(send, person, **changes) for person in found),
+    )  # fmt: skip
+
+
+def test_messages_are_picked_in_the_order_they_came_partition_by_partition(fresh: Fresh) -> None:
+    first, second, other = ready(30), ready(20, partition=1), ready(10, "autumn")
+    with fresh() as database:
+        ledger = Ledger(database)
+        ledger.take_in([(first, b""), (second, b"")], 1)
+        ledger.take_in([(other, b"")], 1)
+        wanted = [one.message_id for one in (*first.entries, *second.entries)]
+
+        def picked(partitions: list[int], limit: int) -> list[str]:
+            return [c.message_id for c in ledger.pick("spring", partitions, limit)]
+
+        assert picked([0, 1], 100) == wanted
+        assert picked([0, 1], 35) == wanted[:35]
+        assert picked([1], 5) == wanted[30:35]
+        assert picked([7], 5) == picked([], 5) == []
+        ledger.attempt(ledger.pick("spring", [0, 1], 2), 2)
+        ledger.put_back(wanted[1:2], 3)
+        assert picked([0, 1], 3) == wanted[1:4]
+
+
+def test_sends_with_work_come_by_urgency_and_deadline(fresh: Fresh) -> None:
+    with fresh() as database:
+        ledger = Ledger(database)
+        assert ledger.sends_with_ready() == []
+        wanted = {
+            "urgent": {"priority": "urgent"},
+            "near": {"deadline": "2026-05-01T00:00:00Z"},
+            "far": {"deadline": "2026-06-01T00:00:00Z"},
+            "never": {},
+            "low": {"priority": "low", "deadline": "2026-05-01T00:00:00Z"},
+        }
+        for partition, (send, changes) in enumerate(reversed(wanted.items())):
+            ledger.take_in([(ready(3, send, partition, **changes), b"")], 1)
+        assert ledger.sends_with_ready() == list(wanted)
+        ledger.attempt(ledger.pick("near", [3], 3), 2)
+        assert ledger.sends_with_ready() == ["urgent", "far", "never", "low"]
+
+
+def test_what_settling_and_upkeep_ask_is_about_owned_partitions(fresh: Fresh) -> None:
+    with fresh() as database:
+        ledger = Ledger(database)
+        ledger.take_in([(ready(2, partition=n, deadline=_PAST), b"") for n in (0, 1)], 1)
+        mine = {one.message_id for one in ready(2).entries}
+        assert ledger.overdue(2**50, [0], 9) == mine
+        assert ledger.ready_of("spring", [0], 9) == mine
+        ledger.attempt(ledger.pick("spring", [0, 1], 9), 2)
+        assert {f.message_id for f in ledger.doubt_interrupted([0], 9, 3)} == mine
+        assert {f.partition for f in ledger.doubt_interrupted([1], 9, 3)} == {1}
+        assert {one.message_id for one in ledger.in_doubt([0], 9)} == mine
+        ledger.leave([(one.message_id, "over") for one in ledger.in_doubt([0, 1], 9)], 4)
+        assert {one.message_id for one in ledger.settled_unconfirmed("spring", 5, [0])} == mine
+        assert ledger.settled_unconfirmed("spring", 4, [0]) == []
+
+
+_PAST = "2026-01-01T00:00:00Z"
+
+
+def test_holds_are_lifted_by_later_orders_only(fresh: Fresh) -> None:
+    with fresh() as database:
+        ledger = Ledger(database)
+        ledger.hold({"spring": "no identity", "autumn": "no identity"}, 10)
+        ledger.hold({"spring": "not verified"}, 20)
+        assert ledger.holds() == {"spring": 20, "autumn": 10}
+        ledger.unhold({"spring": 15, "autumn": 15})
+        assert ledger.holds() == {"spring": 20}
+
+
+def test_the_newest_event_proves_the_channel_alive(fresh: Fresh) -> None:
+    with fresh() as database:
+        ledger = Ledger(database)
+        assert ledger.channel_ms() == 0
+        ledger.note_events({0: 5, 1: 7})
+        ledger.note_events({0: 9, 1: 6})
+        assert ledger.channel_ms() == 9
+        assert dict(database.execute("select * from channel")) == {0: 9, 1: 7}

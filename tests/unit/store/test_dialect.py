@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.store.postgres.dialect import postgres_ddl, with_numbered_marks
+from shared.store.postgres.dialect import postgres_ddl, postgres_sql
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,28 @@ from shared.store.postgres.dialect import postgres_ddl, with_numbered_marks
     ],
 )
 def test_marks_are_numbered_and_what_is_quoted_is_left_alone(ours: str, theirs: str) -> None:
-    assert with_numbered_marks(ours) == theirs
+    assert postgres_sql(ours) == theirs
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            "a = ? and b in (select value from json_each(?)) and c = ?",
+            "a = $1 and b = any(array(select value from json_each($2))) and c = $3",
+        ),
+        (
+            "b not in (select cast(value as bigint) from json_each(?))",
+            "b <> all(array(select cast(value as bigint) from json_each($1)))",
+        ),
+        (
+            "(a, b) in (select 1, value from json_each(?))",
+            "(a, b) in (select 1, value from json_each($1))",
+        ),
+    ],
+)
+def test_lists_are_arrays(ours: str, theirs: str) -> None:
+    assert postgres_sql(ours) == theirs
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""What the sender answers about its ledger, on both bodies, and while the server is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from services.sender.ledger import Ledger
+from services.sender.questions import Questions
+from services.sender.schema import LEDGER_DDL
+from shared.store.port import Store, Unit
+from shared.store.postgres.store import PostgresStore
+from shared.store.sqlite import SqliteStore
+from shared.wire.batches import MessageBatch
+from tests.integration.sender.audience import entry, people
+from tests.integration.sender.station import Body
+from tests.real_postgres import PostgresServer
+
+FIRST, SECOND, THIRD = people(3, "asked")
+
+
+@pytest.fixture
+def store(body: Body, tmp_path: Path) -> Iterator[Store[Unit]]:
+    opened: Store[Unit]
+    if body is None:
+        opened = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
+    else:
+        opened = PostgresStore(body(), "sender", LEDGER_DDL)
+    with opened.unit() as unit:
+        ledger = Ledger(unit.connection)
+        entries = tuple(entry("spring", person) for person in (FIRST, SECOND, THIRD))
+        batch = MessageBatch(batch_id="b", partition=0, entries=entries)
+        ledger.take_in([(batch, b"")], 1_000)
+        ledger.attempt(ledger.pick("spring", [0], 2), 2_000)
+        ledger.accept([(FIRST.message_of("spring"), "ses-1")], 3_000)
+        ledger.doubt([(SECOND.message_of("spring"), "silence")], 9_000, 3_000)
+        ledger.hold({"spring": "not verified"}, 3_000)
+    yield opened
+    opened.close()
+
+
+async def ask(store: Store[Unit], path: str) -> httpx.Response:
+    with closing(store.reader()) as reader:
+        transport = httpx.ASGITransport(Starlette(routes=Questions(reader).routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://sender") as client:
+            return await client.get(path)
+
+
+def answer(store: Store[Unit], path: str) -> httpx.Response:
+    import asyncio
+
+    return asyncio.run(ask(store, path))
+
+
+def test_the_books_of_a_send(store: Store[Unit]) -> None:
+    assert answer(store, "/ask/books?send=spring").json() == {
+        "states": {"accepted": 1, "in doubt": 1, "ready": 1}, "held": "not verified",
+    }  # fmt: skip
+    assert answer(store, "/ask/books?send=autumn").json() == {"states": {}, "held": None}
+    assert answer(store, "/ask/books").status_code == 400
+
+
+def test_what_became_of_one_message(store: Store[Unit]) -> None:
+    path = f"/ask/outcome?send=spring&supporter={FIRST.supporter_id}"
+    (found,) = answer(store, path).json()["outcomes"]
+    assert (found["state"], found["settled"], found["ses_message_id"]) == (
+        "accepted",
+        True,
+        "ses-1",
+    )
+    assert found["attempted_at"] == "1970-01-01T00:00:02+00:00"
+    assert answer(store, "/ask/outcome?send=spring&supporter=x").json() == {"outcomes": []}
+
+
+def test_a_server_that_is_away_is_said(postgres_server: PostgresServer) -> None:
+    store = PostgresStore(postgres_server.dsn(), "sender", LEDGER_DDL)
+    postgres_server.stop()
+    try:
+        away = answer(store, "/ask/books?send=spring")
+    finally:
+        postgres_server.start()
+    assert away.status_code == 503
+    assert "refused" in away.text
+    assert answer(store, "/ask/books?send=spring").status_code == 200
+    store.close()
