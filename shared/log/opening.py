@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import time
+
+from shared.errors import RetryLater
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.port import Log
+from shared.observability.logs import Journal
 from shared.settings import Settings
+
+LONGEST_PAUSE = 5.0
 
 
 def open_log(settings: Settings) -> Log:
-    """The body of the log. Raises Misconfigured or RetryLater when it cannot be had."""
+    """The body of the log. Raises Misconfigured when a person has to change something, RetryLater
+    when no broker came within `settings.loop.retry_seconds`.
+    """
     if settings.log == "embedded":
         return EmbeddedLog(settings.home / "log.db", settings.partitions)
     # Whoever runs on one file need not load a Kafka client.
     from shared.log.kafka.body import KafkaLog  # noqa: PLC0415
 
-    return KafkaLog(settings.log, settings.kafka, settings.home, settings.partitions)
+    journal, pause = Journal("log"), 0.2
+    until = time.monotonic() + settings.loop.retry_seconds
+    while True:
+        try:
+            return KafkaLog(settings.log, settings.kafka, settings.home, settings.partitions)
+        except RetryLater as error:
+            if time.monotonic() + pause > until:
+                raise
+            journal.warning("log.unavailable", reason=str(error))
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)

@@ -117,7 +117,7 @@ class Loop:
         self._patience.insist(self._before_turn)
         self._wake_waiting()
         began = time.monotonic()
-        polled = self._member.poll(self._settings.poll_seconds, self._settings.max_records)
+        polled = self._poll()
         began = self._spent("poll", began)
         self._ownership(polled)
         handled = not (polled.records or polled.passed) or self._apply(polled)
@@ -129,10 +129,29 @@ class Loop:
         self._joined = True
         if self._turned_at >= self._next_lag:
             self._next_lag = self._turned_at + LAG_SECONDS
-            for topic, records in self._member.lag().items():
-                self._metrics.consumer_lag.labels(topic).set(records)
+            self._measure_lag()
         self._metrics.loop_turn_timestamp.set_to_current_time()
         return polled
+
+    def _poll(self) -> Polled:
+        """One poll that came back; while the log is away, it is tried again."""
+        polled: list[Polled] = []
+        self._patience.insist(
+            lambda: polled.append(
+                self._member.poll(self._settings.poll_seconds, self._settings.max_records)
+            )
+        )
+        return polled[0]
+
+    def _measure_lag(self) -> None:
+        """A figure for people: that it cannot be had stops no work."""
+        try:
+            lag = self._member.lag()
+        except RetryLater as error:
+            self._journal.warning("loop.lag_unknown", group=self._group, reason=str(error))
+            return
+        for topic, records in lag.items():
+            self._metrics.consumer_lag.labels(topic).set(records)
 
     def _ownership(self, polled: Polled) -> None:
         if polled.lost:

@@ -65,5 +65,5 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("botocore", "urllib3", "uvicorn.access", "httpx", "httpcore"):
+    for noisy in ("botocore", "urllib3", "uvicorn.access", "httpx", "httpcore", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

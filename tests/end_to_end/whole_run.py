@@ -217,7 +217,9 @@ class Pipeline(Station):
             assert process.alive(), f"{name} ended by itself: {process.said()[-3000:]}"
 
 
-def statement(person: Person, tag: str, **changes: Any) -> Record:
+def statement(
+    person: Person, tag: str, *, partitions: int = PARTITIONS, **changes: Any
+) -> Record:
     """What an import says of a person."""
     now = datetime.now(UTC)
     change = SupporterChanged.model_validate(
@@ -231,18 +233,18 @@ def statement(person: Person, tag: str, **changes: Any) -> Record:
     return encode(
         change, id=event_id("person", person.supporter_id, now.isoformat()), source="test",
         subject=person.supporter_id, time=now, topic=SUPPORTERS,
-        partition=partition_of(person.supporter_id, PARTITIONS), key=person.supporter_id,
+        partition=partition_of(person.supporter_id, partitions), key=person.supporter_id,
     )  # fmt: skip
 
 
-def action(person: Person, name: str) -> Record:
+def action(person: Person, name: str, *, partitions: int = PARTITIONS) -> Record:
     """Something that a person did."""
     now = datetime.now(UTC)
     event = Event(kind="acted", supporter_id=person.supporter_id, at=now, action=name)
     return encode(
         event, id=event_id("action", person.supporter_id, name), source="test",
         subject=person.supporter_id, time=now, topic=EVENTS,
-        partition=partition_of(person.supporter_id, PARTITIONS), key=person.supporter_id,
+        partition=partition_of(person.supporter_id, partitions), key=person.supporter_id,
         type_name="doorstep.acted",
     )  # fmt: skip
 

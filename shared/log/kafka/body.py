@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import Misconfigured
+from shared.errors import DoorstepError, Misconfigured
 from shared.log.kafka.client import (
     LARGEST_RECORD,
     Names,
@@ -54,7 +54,11 @@ class KafkaLog:
         self._watermarks = Watermarks(self._names, self._consumer)
         self._counts = {spec.name: spec.partitions or partitions for spec in topics}
         self._cursor_topic = topics[0].name
-        self._check_topics()
+        try:
+            self._check_topics()
+        except DoorstepError:
+            self._watermarks.close()
+            raise
         self._lock = threading.Lock()
         self._appender: Transactions | None = None
 

@@ -10,6 +10,7 @@ from kafka import KafkaConsumer
 
 from shared.log.kafka.client import REQUEST_MS, Names, translated
 from shared.log.kafka.member import stored_from
+from shared.log.kafka.mends import make_finding
 from shared.log.kafka.watermarks import Watermarks
 from shared.log.record import Stored
 
@@ -29,7 +30,7 @@ class KafkaFollower:
         self._names, self._watermarks, self._topic = names, watermarks, topic
         self._places = watermarks.places(topic)
         with translated(topic):
-            self._consumer: Any = KafkaConsumer(**settings)
+            self._consumer: Any = make_finding(KafkaConsumer(**settings))
             self._consumer.assign(self._places)
             begin = self._consumer.end_offsets if from_end else self._consumer.beginning_offsets
             for place, offset in begin(self._places, timeout_ms=REQUEST_MS).items():

@@ -21,7 +21,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from shared.errors import DoorstepError, Fenced
 from shared.log.kafka.assignor import assignor_for
 from shared.log.kafka.client import REQUEST_MS, Names, translated
-from shared.log.kafka.mends import make_patient, unpark
+from shared.log.kafka.mends import make_finding, make_patient, unpark
 from shared.log.kafka.slots import Slot
 from shared.log.kafka.transactions import Transactions
 from shared.log.port import Membership, Polled
@@ -68,6 +68,7 @@ class KafkaMember:
                 max_poll_interval_ms=POLL_INTERVAL_MS,
                 partition_assignment_strategy=(assignor_for(there, partitions, self._claim),),
             )
+            make_finding(self._consumer)
             self._coordinator: Any = make_patient(self._consumer, lambda: self._changes.holding)
             self._consumer.subscribe(there, listener=self._changes)
 

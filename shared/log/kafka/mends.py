@@ -8,6 +8,9 @@
   next who asked the same. Each question is asked anew.
 - Records of a partition that was paused half read are parked, and come back only while no other
   partition has ever been read since: it stood still for ever. They are dropped and fetched anew.
+- Who asked a broker for offsets that was no longer the leader, or gone, asked it again and again
+  and never who is: a client that only asks for the ends of topics stood still until the five
+  minutes of its metadata were over. The brokers are asked for the leaders first.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
+from kafka import errors
+from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
 
 
@@ -62,6 +67,26 @@ class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # untyped 
 
     def need_rejoin(self) -> bool:
         return not self.holding() and bool(super().need_rejoin())
+
+
+class FindingFetcher(Fetcher):  # type: ignore[misc]  # untyped base
+    """A fetcher that looks for the leader when the one it asked for offsets is not."""
+
+    async def _send_list_offsets_requests(self, timestamps: Any) -> tuple[Any, Any]:
+        try:
+            found, elsewhere = await super()._send_list_offsets_requests(timestamps)
+        except errors.RetriableError:
+            self._manager.cluster.request_update()  # and the caller waits for it
+            raise
+        if elsewhere:
+            raise errors.StaleMetadata
+        return found, elsewhere
+
+
+def make_finding(consumer: Any) -> Any:
+    """Mend the fetcher of a consumer that has not asked yet; returns the consumer."""
+    consumer._fetcher.__class__ = FindingFetcher
+    return consumer
 
 
 def make_patient(consumer: Any, holding: Callable[[], bool]) -> PatientCoordinator:
