@@ -48,6 +48,13 @@ class Watermarks:
             ends = self._consumer.end_offsets(places, timeout_ms=REQUEST_MS)
         return {place.partition: end for place, end in ends.items()}
 
+    def firsts(self, topic: str) -> dict[int, int]:
+        """The first record kept of each partition."""
+        places = self.places(topic)
+        with self._lock, translated(topic):
+            firsts = self._consumer.beginning_offsets(places, timeout_ms=REQUEST_MS)
+        return {place.partition: first for place, first in firsts.items()}
+
     def close(self) -> None:
         with self._lock:
             self._consumer.close(autocommit=False, timeout_ms=2_000)
