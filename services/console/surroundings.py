@@ -40,7 +40,7 @@ class Surroundings:
 
     @cached_property
     def services(self) -> Services:
-        return Services(self.settings)
+        return Services(self.settings, on_gap=self.screen.warn)
 
     @contextmanager
     def log(self) -> Iterator[Log]:
