@@ -150,7 +150,13 @@ class Settings(BaseSettings):
     )
     ask_hosts: dict[Literal["segmenter", "renderer", "sender", "tracker"], str] = Field(
         default_factory=dict,
-        description="as JSON, service to host: where the command line asks, if not on this machine",
+        description="as JSON, service to hosts (`a,b:8713`): where the command line asks, if not "
+        "on this machine; a name with several addresses is several instances",
+    )
+    instance: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,40}$",
+        description="which of several on one machine this is: a tracker's spool and cursor are its",
     )
     partitions: int = Field(24, ge=1, le=255, description="P; never altered in place")
     secret: SecretStr = Field(SecretStr(""), description="base64, 32 bytes: identities, addresses")

@@ -120,7 +120,7 @@ def _propose(
     segment = table.segment(send.segment)
     rule = segment.rule.model_dump(mode="json") if segment else {}
     question = {"rule": rule, "topic": send.topic, "send": send.name}
-    counted = Counted.of(around.services.post("segmenter", "/ask/count", question))
+    counted = Counted.of(around.services.post("segmenter", "/ask/count", question, whole=True))
     if not counted.mailable and send.mode == "once":
         inside = number(counted.matching) if counted.matching else "nobody"
         raise NotPossible(

@@ -21,6 +21,10 @@ from shared.settings import PREFIX, Settings, read_settings
 SECRET: Final = "secret"  # noqa: S105 - the name of a file
 ACTION_KEY: Final = "action-key"
 LOG: Final = "log.db"
+KAFKA: Final = "kafka"
+POSTGRES: Final = "postgres"
+MODE: Final = "mode"
+STORES: Final = ("segmenter/people.db", "sender/ledger.db")
 
 
 def read_home(home: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -33,7 +37,70 @@ def read_home(home: Path | None, environment: Mapping[str, str] | None = None) -
         kept["secret_file"] = settings.home / SECRET
     if not settings.action_keys and (settings.home / ACTION_KEY).is_file():
         kept["action_keys"] = (SecretStr((settings.home / ACTION_KEY).read_text().strip()),)
+    if "log" not in settings.model_fields_set and (settings.home / KAFKA).is_file():
+        kept["log"] = (settings.home / KAFKA).read_text().strip()
+    given_store = {"postgres", "postgres_file"} & settings.model_fields_set
+    if not given_store and (settings.home / POSTGRES).is_file():
+        kept["postgres_file"] = settings.home / POSTGRES
     return settings.model_copy(update=kept)
+
+
+def with_log(settings: Settings, kafka: str | None) -> Settings:
+    """The settings with the brokers that were named, if any were."""
+    return settings if kafka is None else settings.model_copy(update={"log": kafka})
+
+
+def with_postgres(settings: Settings, dsn: str | None) -> Settings:
+    """The settings with the connection string that was given, if one was."""
+    if dsn is None:
+        return settings
+    return settings.model_copy(update={"postgres": SecretStr(dsn), "postgres_file": None})
+
+
+def check_log(settings: Settings) -> None:
+    """Raises Misconfigured when the home's programme is in a file, and brokers are named."""
+    home = settings.home
+    if settings.log != "embedded" and (home / LOG).exists() and not (home / KAFKA).exists():
+        raise Misconfigured(
+            f"{home} has its programme in {LOG}, and what is on Kafka would be another one: begin "
+            "another folder with --home, or go on without --kafka"
+        )
+
+
+def check_stores(settings: Settings) -> None:
+    """Raises Misconfigured when the home's stores are files, and PostgreSQL is named."""
+    home, there = settings.home, [file for file in STORES if (settings.home / file).exists()]
+    if settings.postgres_dsn() and there and not (home / POSTGRES).exists():
+        raise Misconfigured(
+            f"{home} has its stores in files ({', '.join(there)}), and those in PostgreSQL would "
+            "be others: begin another folder with --home, or go on without --postgres"
+        )
+
+
+def keep_places(settings: Settings) -> Settings:
+    """Remember in the home where log and stores are, so that later commands need not be told."""
+    home = settings.home
+    if settings.log != "embedded":
+        _replace(home / KAFKA, settings.log)
+    dsn = settings.postgres_dsn()
+    if not dsn:
+        return settings
+    if settings.postgres_file is None:
+        _replace(home / POSTGRES, dsn)
+        return settings.model_copy(
+            update={"postgres": SecretStr(""), "postgres_file": home / POSTGRES}
+        )
+    if settings.postgres_file != home / POSTGRES:
+        _replace(home / POSTGRES, dsn)
+    return settings
+
+
+def is_rehearsal(home: Path) -> bool:
+    """Whether the home was begun for rehearsals."""
+    try:
+        return (home / MODE).read_text().strip() == "rehearsal"
+    except OSError:
+        return False
 
 
 def require_home(settings: Settings) -> None:
@@ -57,9 +124,9 @@ def begin_home(settings: Settings) -> Settings:
         raise Misconfigured(f"{settings.home}: cannot make this folder: {error}") from error
     made: dict[str, object] = {}
     if not _has_secret(settings):
-        if (settings.home / LOG).exists():
+        if (settings.home / LOG).exists() or (settings.home / KAFKA).exists():
             raise Misconfigured(
-                f"{settings.home / SECRET} is missing, and {settings.home / LOG} was written with "
+                f"{settings.home / SECRET} is missing, and the log of this home was written with "
                 f"it: put it back from your backup, or set {PREFIX}SECRET as before"
             )
         made["secret_file"] = _keep(
@@ -75,6 +142,10 @@ def handed_down(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     """The environment of a service: ours, with the home and its keys said outright."""
     found = dict(environment)
     found[f"{PREFIX}HOME"] = str(settings.home)
+    found[f"{PREFIX}LOG"] = settings.log
+    if settings.postgres_file is not None:
+        found.pop(f"{PREFIX}POSTGRES", None)
+        found[f"{PREFIX}POSTGRES_FILE"] = str(settings.postgres_file)
     if settings.secret_file is not None:
         found[f"{PREFIX}SECRET_FILE"] = str(settings.secret_file)
     if settings.action_keys and f"{PREFIX}ACTION_KEYS" not in found:
@@ -96,15 +167,29 @@ def _has_secret(settings: Settings) -> bool:
     return bool(settings.secret.get_secret_value()) or settings.secret_file is not None
 
 
+def _part(path: Path, text: str) -> Path:
+    """A file beside `path` that only its owner may read, whole and on the disk."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return part
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write what only its owner may read, in the place of what is there."""
+    try:
+        _part(path, text).replace(path)
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot write it: {error}") from error
+
+
 def _keep(path: Path, text: str) -> Path:
     """Write a key that only its owner may read; the one that is there already wins."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        part = _part(path, text)
         try:
             os.link(part, path)
         except FileExistsError:

@@ -63,6 +63,7 @@ class Identities:
 
     def __init__(self, services: Services, log: Log, secret: bytes) -> None:
         self._services, self._secret = services, secret
+        # Somebody whom no instance speaks for would get a second id: `ask_known` wants all.
         self._asks = services.answers("segmenter")
         if not self._asks and any(log.end_offsets(SUPPORTERS).values()):
             raise NotRunning(
@@ -95,7 +96,9 @@ def ask_known(services: Services, people: Sequence[Person]) -> list[Known | None
             {"source": each.source, "external_id": each.external_id, "address_key": each.key}
             for each in part
         ]
-        answer = services.post("segmenter", "/ask/known", {"people": keys}).get("people")
+        answer = services.post("segmenter", "/ask/known", {"people": keys}, whole=True).get(
+            "people"
+        )
         if not isinstance(answer, list) or len(answer) != len(part):
             raise Misconfigured("the segmenter's answer to /ask/known is not of this release")
         found += [_read(each) for each in answer]

@@ -21,10 +21,12 @@ from services.console import (
     events,
     halting,
     importing,
+    lag,
     plan,
     segments,
     sends,
     status,
+    topics,
     up,
     why,
 )
@@ -80,6 +82,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (up.up, _RUNNING),
     (up.run, _RUNNING),
     (status.status, _RUNNING),
+    (lag.lag, _RUNNING),
     (halting.halt, _RUNNING),
 )
 _GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
@@ -88,6 +91,7 @@ _GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
     (importing.app, "import", _PROGRAMME),
     (events.app, "events", _RUNNING),
     (dead_letters.app, "dead-letters", _RUNNING),
+    (topics.app, "topics", _RUNNING),
 )
 
 for _command, _panel in _COMMANDS:

@@ -14,27 +14,27 @@ from typing import Final
 
 import httpx
 
-from services.console.asking import HOST
+from services.console.home import MODE, is_rehearsal
+from services.console.instances import HOST
 from services.console.supervising import Program
 from shared.errors import Misconfigured
 from shared.settings import PREFIX, Settings
 
 NAME: Final = "ses-sandbox"
-MODE: Final = "mode"
 VALIDITY_SECONDS: Final = 15
 SETTLE_SECONDS: Final = 20
 """Seconds instead of an hour; longer than a signature is valid, so that no late call is taken."""
 
 
 def keep_mode(home: Path, *, rehearsal: bool) -> None:
-    """Note at the first start what a home is for. Raises Misconfigured when it is for the other."""
-    wanted = "rehearsal" if rehearsal else "real"
+    """Note at the first start what a home is for."""
+    (home / MODE).write_text(("rehearsal" if rehearsal else "real") + "\n")
+
+
+def check_mode(home: Path, *, rehearsal: bool) -> None:
+    """Raises Misconfigured when the home is for the other."""
     path = home / MODE
-    if not path.exists():
-        path.write_text(wanted + "\n")
-        return
-    kept = path.read_text().strip()
-    if kept == wanted:
+    if not path.exists() or is_rehearsal(home) == rehearsal:
         return
     if rehearsal:
         raise Misconfigured(

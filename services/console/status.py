@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import typer
 from rich.text import Text
 
 from services.console.approving import JSON
-from services.console.asking import SERVICES, Glance, Health
+from services.console.asking import Glance, Health
+from services.console.instances import SERVICES
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, duration, moment, number
 from services.console.send_states import State, state_of
@@ -30,7 +31,11 @@ def status(context: typer.Context, as_json: JSON = False) -> None:
     around = here(context)
     with around.log() as log:
         programme = read_table(log)
-    glances = [around.services.glance(service) for service in SERVICES]
+    glances = [
+        around.services.glance(instance)
+        for service in SERVICES
+        for instance in around.services.instances(service)
+    ]
     now = around.now()
     states = {
         name: state_of(order, programme.decisions.get(name), now)
@@ -43,6 +48,8 @@ def status(context: typer.Context, as_json: JSON = False) -> None:
         around.screen.table(_COLUMNS, [row_of(glance) for glance in glances])
         for line in programme_lines(programme, states):
             around.screen.say(line)
+        for sentence in unowned(glances, around.settings.partitions):
+            around.screen.warn(sentence)
     if any(glance.health != "ready" for glance in glances):
         raise typer.Exit(RetryLater.exit_code)
 
@@ -60,14 +67,32 @@ def row_of(glance: Glance) -> list[Cell]:
     # The metric begins with the first letter.
     letters = round(metrics.get("doorstep_dead_letters_total", 0)) if metrics else None
     return [
-        glance.service,
+        glance.instance.name,
         Text(glance.health, STYLES[glance.health]),
-        glance.url,
+        glance.instance.url,
         _count(metrics, "doorstep_consumer_lag_records"),
         _count(metrics, "doorstep_partitions_owned"),
         letters,
         "; ".join(remarks(metrics)),
     ]
+
+
+def unowned(glances: Sequence[Glance], partitions: int) -> list[str]:
+    """A sentence for each service whose instances answer and do not own all partitions. Pure."""
+    found = []
+    for service in dict.fromkeys(each.instance.service for each in glances):
+        counts = [
+            _count(each.metrics, "doorstep_partitions_owned")
+            for each in glances
+            if each.instance.service == service and each.health == "ready"
+        ]
+        owned = sum(count for count in counts if count is not None)
+        if service != "tracker" and counts and owned != partitions:
+            found.append(
+                f"the {service} owns {owned} of {partitions} partitions now: the others move, "
+                "or wait for an instance that does not answer"
+            )
+    return found
 
 
 def remarks(metrics: Mapping[str, float]) -> list[str]:
@@ -115,7 +140,12 @@ def _as_data(
     return {
         "home": home,
         "services": {
-            each.service: {"health": each.health, "url": each.url, "metrics": dict(each.metrics)}
+            each.instance.name: {
+                "service": each.instance.service,
+                "health": each.health,
+                "url": each.instance.url,
+                "metrics": dict(each.metrics),
+            }
             for each in glances
         },
         "halt": programme.halt,

@@ -232,8 +232,11 @@ def last_words(log: Path, since: int) -> str:
     try:
         with log.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END)
-            stream.seek(max(since, end - TAIL_BYTES))
+            begin = max(since, end - TAIL_BYTES)
+            stream.seek(begin)
             lines = stream.read().decode("utf-8", "replace").splitlines()
+            if begin > since:
+                del lines[:1]  # it is cut off
     except OSError:
         return ""
     fallback = ""

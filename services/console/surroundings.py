@@ -40,7 +40,7 @@ class Surroundings:
 
     @cached_property
     def services(self) -> Services:
-        return Services(self.settings)
+        return Services(self.settings, on_gap=self.screen.warn)
 
     @contextmanager
     def log(self) -> Iterator[Log]:
@@ -70,7 +70,7 @@ class Surroundings:
 
     @contextmanager
     def _opened(self) -> Iterator[Log]:
-        opened = open_log(self.settings)
+        opened = open_log(self.settings, wait_seconds=0.0)
         try:
             yield opened
         finally:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from services.console.asking import HOST, SERVICES
 from services.console.home import SECRET
+from services.console.instances import Instance
 from services.console.rehearsal import NAME as SANDBOX
 from services.console.rehearsal import sandbox_directory
-from services.console.screen import Screen, duration
+from services.console.screen import Screen, duration, some
 from services.console.supervising import Happening, Program
 from shared.settings import Settings
 
@@ -23,19 +23,31 @@ class Teller:
     """Says what happens, to a person or as JSON lines."""
 
     def __init__(
-        self, screen: Screen, settings: Settings, *, rehearsal: bool, as_json: bool
+        self,
+        screen: Screen,
+        settings: Settings,
+        instances: Sequence[Instance],
+        *,
+        rehearsal: bool,
+        as_json: bool,
     ) -> None:
         self._screen, self._settings = screen, settings
         self._rehearsal, self._as_json = rehearsal, as_json
+        self._urls = {each.name: each.url for each in instances}
         self._ready: set[str] = set()
 
-    def begin(self, *, fresh: bool) -> None:
+    def begin(self, *, fresh: bool, topics: int = 0) -> None:
+        """`fresh`: a secret was made; `topics`: so many were made at the brokers."""
         home = self._settings.home
         if self._as_json:
-            self._line("up.starting", home=str(home), rehearsal=self._rehearsal)
+            self._line("up.starting", home=str(home), rehearsal=self._rehearsal, topics_made=topics)
             return
         mode = " (a rehearsal: no mail leaves this machine)" if self._rehearsal else ""
         self._screen.say(("Doorstep", "bold"), f" in {home}{mode}")
+        if self._settings.log != "embedded":
+            stores = "PostgreSQL" if self._settings.postgres_dsn() else "files"
+            made = f" ({some(topics, 'topic')} made)" if topics else ""
+            self._screen.say(f"  Log: Kafka at {self._settings.log}{made}; stores: {stores}")
         if fresh and self._settings.secret_file == home / SECRET:
             self._screen.say(
                 ("  Made a secret: ", "yellow"),
@@ -84,13 +96,12 @@ class Teller:
     def _where(self, program: str) -> str:
         if program == SANDBOX:
             return f"mail is kept in {sandbox_directory(self._settings) / 'mail'}"
-        port = getattr(self._settings, program).port
-        return f"http://{HOST}:{port}"
+        return self._urls[program]
 
     def _all_ready(self, program: str) -> None:
         before = len(self._ready)
         self._ready.add(program)
-        wanted = len(SERVICES) + (1 if self._rehearsal else 0)
+        wanted = len(self._urls) + (1 if self._rehearsal else 0)
         if before < len(self._ready) == wanted:
             self._screen.say(
                 "All are ready. Ctrl-C stops them; ",
@@ -132,9 +143,9 @@ class Passing:
             entry = json.loads(line)
         except ValueError:
             entry = None
-        self._screen.json_line(
-            entry if isinstance(entry, dict) else {"service": name, "message": line}
-        )
+        if not isinstance(entry, dict):
+            entry = {"service": name, "message": line}
+        self._screen.json_line(entry | {"instance": name})
 
 
 def _size(path: Path) -> int:

@@ -9,20 +9,39 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from services.console.asking import HOST, SERVICES, Service, Services
-from services.console.home import SECRET, begin_home, handed_down
+from services.console.asking import Services
+from services.console.home import (
+    SECRET,
+    begin_home,
+    check_log,
+    check_stores,
+    handed_down,
+    keep_places,
+    with_log,
+    with_postgres,
+)
+from services.console.instances import (
+    HOST,
+    SERVICES,
+    Instance,
+    Service,
+    forget_instances,
+    name_of,
+    write_instances,
+)
 from services.console.rehearsal import NAME as SANDBOX
-from services.console.rehearsal import free_port, keep_mode, pointed_at, sandbox
+from services.console.rehearsal import check_mode, free_port, keep_mode, pointed_at, sandbox
 from services.console.supervising import Program, Supervisor
 from services.console.surroundings import here
 from services.console.telling import Passing, Teller
+from services.console.topics import KAFKA, as_the_cluster_can, make_topics, require_topics
 from shared.errors import Misconfigured
 from shared.log.opening import open_log
 from shared.programme.problems import no_such
@@ -32,31 +51,120 @@ STOP_ORDER: Final = ("segmenter", "renderer", "sender", SANDBOX, "tracker")
 """Whoever makes work first; the tracker last, since people and SES call it until the end."""
 
 
+PORTS_APART: Final = 10
+"""Between the ports of two instances of a service, as far as they are free."""
+
+
 def up(
     context: typer.Context,
     rehearsal: Annotated[
         bool, typer.Option("--rehearsal", help="With a sandbox in the place of Amazon SES.")
     ] = False,
+    kafka: KAFKA = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            "--postgres", metavar="DSN",
+            help=f"The database; else {PREFIX}POSTGRES, or {PREFIX}POSTGRES_FILE, which no list "
+            "of processes shows.",
+        ),
+    ] = None,
+    segmenters: Annotated[int, typer.Option("--segmenters", min=1, help="How many.")] = 1,
+    renderers: Annotated[int, typer.Option("--renderers", min=1, help="How many.")] = 1,
+    senders: Annotated[int, typer.Option("--senders", min=1, help="How many.")] = 1,
+    trackers: Annotated[
+        int, typer.Option("--trackers", min=1, help="How many; put a proxy in front of them.")
+    ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Pass the services' log lines on, as JSON.")
     ] = False,
-) -> None:
-    """Run all services on this machine until Ctrl-C; start again what crashes."""
+) -> None:  # fmt: skip
+    """Run all services on this machine until Ctrl-C; start again what crashes.
+
+    The home remembers brokers and database: name them once, or when they move.
+    """
     around = here(context)
-    fresh = not (around.settings.home / SECRET).exists()
-    around.settings = settings = begin_home(around.settings)
+    counts: dict[Service, int] = {
+        "segmenter": segmenters, "renderer": renderers, "sender": senders, "tracker": trackers,
+    }  # fmt: skip
+    named = with_postgres(with_log(around.settings, kafka), postgres)
+    may_be_several(named, counts)
+    fresh = not (named.home / SECRET).exists()
+    settings = begin_home(named)
     with _alone(settings.home):
-        keep_mode(settings.home, rehearsal=rehearsal)
+        check_mode(settings.home, rehearsal=rehearsal)
+        check_log(settings)
+        check_stores(settings)
+        made = _topics_there(settings, rehearsal=rehearsal)
         open_log(settings).close()
-        programs = _programs(settings, rehearsal=rehearsal)
+        keep_mode(settings.home, rehearsal=rehearsal)
+        around.settings = settings = keep_places(settings)
+        instances = chosen(settings, counts)
+        programs = _programs(settings, instances, rehearsal=rehearsal)
         passing = Passing(programs, around.screen) if as_json else None
-        teller = Teller(around.screen, settings, rehearsal=rehearsal, as_json=as_json)
-        teller.begin(fresh=fresh)
+        teller = Teller(around.screen, settings, instances, rehearsal=rehearsal, as_json=as_json)
+        teller.begin(fresh=fresh, topics=made)
+        write_instances(settings.home, instances)
         supervisor = Supervisor(
-            programs, STOP_ORDER, teller.tell, passing.turn if passing else lambda: None
-        )
+            programs, stop_order([program.name for program in programs], instances), teller.tell,
+            passing.turn if passing else lambda: None,
+        )  # fmt: skip
         exit_code = supervisor.run()
+        forget_instances(settings.home)
     raise typer.Exit(exit_code)
+
+
+def may_be_several(settings: Settings, counts: Mapping[Service, int]) -> None:
+    """Raises Misconfigured when instances are asked for that could not share their work."""
+    several = [name for name in ("segmenter", "sender") if counts[name] > 1]
+    lacking = [
+        option
+        for option, there in (
+            ("--kafka", settings.log != "embedded"),
+            ("--postgres", bool(settings.postgres_dsn())),
+        )
+        if not there
+    ]
+    if several and lacking:
+        raise Misconfigured(
+            f"several {' and '.join(f'{name}s' for name in several)} share their work over Kafka "
+            f"and their store in PostgreSQL: give {' and '.join(lacking)}, too, or run one of each"
+        )
+
+
+def chosen(settings: Settings, counts: Mapping[Service, int]) -> list[Instance]:
+    """Every instance with a port of its own. Raises Misconfigured when a service's is taken."""
+    firsts = {service: int(getattr(settings, service).port) for service in SERVICES}
+    for service, port in firsts.items():
+        if _taken(port):
+            raise Misconfigured(
+                f"port {port}, where the {service} is to answer, is taken by another program: stop "
+                f"that one, or choose another port with {PREFIX}{service.upper()}__PORT"
+            )
+    used, instances = set(firsts.values()), []
+    for service, first in firsts.items():
+        instances.append(Instance(service, service, HOST, first))
+        for number in range(2, counts[service] + 1):
+            port = first + PORTS_APART * (number - 1)
+            while port in used or port > 65_535 or _taken(port):
+                port = free_port()
+            used.add(port)
+            instances.append(Instance(service, name_of(service, number), HOST, port))
+    return instances
+
+
+def stop_order(programs: Sequence[str], instances: Sequence[Instance]) -> list[str]:
+    """The programs in the order of stopping: instances of a service together. Pure."""
+    service = {each.name: each.service for each in instances}
+    return sorted(programs, key=lambda name: STOP_ORDER.index(service.get(name, name)))
+
+
+def _topics_there(settings: Settings, *, rehearsal: bool) -> int:
+    """Make sure of the topics; how many a rehearsal has made. Raises Misconfigured."""
+    if rehearsal:
+        return len(make_topics(as_the_cluster_can(settings)))
+    require_topics(settings)
+    return 0
 
 
 def run(
@@ -72,7 +180,9 @@ def run(
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own program, no shell
 
 
-def _programs(settings: Settings, *, rehearsal: bool) -> list[Program]:
+def _programs(
+    settings: Settings, instances: Sequence[Instance], *, rehearsal: bool
+) -> list[Program]:
     """In the order of starting."""
     environment = handed_down(settings, os.environ)
     logs = settings.home / "logs"
@@ -83,29 +193,30 @@ def _programs(settings: Settings, *, rehearsal: bool) -> list[Program]:
         programs.append(sandbox(settings, clean, port, logs / f"{SANDBOX}.log"))
         environment = pointed_at(environment, settings, port)
     services = Services(settings)
-    for name in SERVICES:
-        _check_port(name, settings)
-        programs.append(
-            Program(
-                name,
-                [sys.executable, "-m", f"services.{name}"],
-                environment,
-                logs / f"{name}.log",
-                lambda name=name: services.ready(name),  # type: ignore[misc]
-            )
+    programs += [
+        Program(
+            each.name,
+            [sys.executable, "-m", f"services.{each.service}"],
+            _environment_of(each, environment),
+            logs / f"{each.name}.log",
+            lambda each=each: services.is_ready(each),  # type: ignore[misc]
         )
+        for each in instances
+    ]
     return programs
 
 
-def _check_port(service: Service, settings: Settings) -> None:
-    port = getattr(settings, service).port
+def _environment_of(instance: Instance, environment: Mapping[str, str]) -> dict[str, str]:
+    found = {**environment, f"{PREFIX}{instance.service.upper()}__PORT": str(instance.port)}
+    if instance.name != instance.service:
+        found[f"{PREFIX}INSTANCE"] = instance.name.removeprefix(f"{instance.service}-")
+    return found
+
+
+def _taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        if probe.connect_ex((HOST, port)) == 0:
-            raise Misconfigured(
-                f"port {port}, where the {service} is to answer, is taken by another program: stop "
-                f"that one, or choose another port with {PREFIX}{service.upper()}__PORT"
-            )
+        return probe.connect_ex((HOST, port)) == 0
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from services.tracker.application import application
@@ -29,6 +30,15 @@ DRAIN_SECONDS: Final = 15.0
 ADOPT: Final = "--adopt-spool"
 
 
+def name_of(settings: Settings) -> str:
+    """What this tracker is called: each has a spool of its own, and a cursor of its own."""
+    return f"{GROUP}-{settings.instance}" if settings.instance else GROUP
+
+
+def spool_path(settings: Settings) -> Path:
+    return settings.home / name_of(settings) / "spool.db"
+
+
 class Tracker:
     """The wired service."""
 
@@ -43,12 +53,12 @@ class Tracker:
         secret = settings.identity_secret()
         self._server = HttpServer(own.host, own.port)
         self._log = open_log(settings)
-        path = settings.home / "tracker" / "spool.db"
+        path = spool_path(settings)
         self._spool = Spool(path, fail_points)
         self._following = Following(self._log, programme, self._metrics)
         self._forwarder = Forwarder(
             SpoolReader(path),
-            self._log.publisher(GROUP),
+            self._log.publisher(name_of(settings)),
             Making(programme.mailing_of, self._log.partitions, secret),
             wait_current=self._following.wait_current,
             clock=clock,
@@ -106,12 +116,12 @@ class Adoption:
 
     def __init__(self, settings: Settings) -> None:
         self._log = open_log(settings)
-        path = settings.home / "tracker" / "spool.db"
+        self._name, path = name_of(settings), spool_path(settings)
         self._spool = Spool(path, FailPoints(""))
         self._reader = SpoolReader(path)
 
     def run(self) -> None:
-        publisher = self._log.publisher(GROUP)
+        publisher = self._log.publisher(self._name)
         adopt(self._reader, publisher)
         Journal("tracker").info("tracker.spool_adopted", spool=self._reader.spool_id)
         publisher.close()

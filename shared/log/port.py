@@ -164,6 +164,14 @@ class Log(Protocol):
         """High watermark by partition."""
         ...
 
+    def first_offsets(self, topic: str) -> dict[int, int]:
+        """The first record kept, by partition: where a group without a position begins."""
+        ...
+
+    def positions(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, Position]:
+        """The saved positions of a group, without joining it; a place without one is absent."""
+        ...
+
     def maintain(self, now_ms: int) -> int:
         """Housekeeping a body needs from time to time (retention); returns records removed."""
         ...

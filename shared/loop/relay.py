@@ -8,7 +8,8 @@ or a published seq beyond the store's newest, means a wrong or restored store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 from shared.errors import RetryLater, WrongStore
 from shared.log.port import Member, Membership
@@ -19,6 +20,8 @@ from shared.store.port import Store, Unit
 
 ROWS = 1_000
 BYTES = 8 * 1024 * 1024
+FOLLOW_SECONDS = 10.0
+"""How long the log's positions may be behind the store's when nothing is published."""
 
 
 class Relay:
@@ -38,6 +41,8 @@ class Relay:
         self._published: dict[int, int] = {}
         self._doubtful = False
         self._trimmed: dict[int, int] = {}
+        self._followed: dict[TopicPartition, Position] = {}
+        self._next_follow = time.monotonic() + FOLLOW_SECONDS
 
     def take_up(self, partition: int) -> None:
         """Read the cursor back. Raises WrongStore when store and log do not belong together."""
@@ -55,6 +60,32 @@ class Relay:
         """Publish for this number no more."""
         self._published.pop(partition, None)
         self._trimmed.pop(partition, None)
+        self._followed = {
+            place: position for place, position in self._followed.items()
+            if place.partition != partition
+        }  # fmt: skip
+
+    def follow(self, membership: Membership, *, at_once: bool = False) -> None:
+        """Let the log's positions follow where nothing was published that could carry them.
+
+        Now and then, or `at_once`: whoever asks the log what is not yet handled would otherwise
+        count for ever what gave no cause to publish. Raises as `publish`.
+        """
+        if self._doubtful or (not at_once and time.monotonic() < self._next_follow):
+            return
+        self._next_follow = time.monotonic() + FOLLOW_SECONDS
+        moved = {
+            place: position for place, position in self._log_positions(self._published).items()
+            if self._followed.get(place) != position
+        }  # fmt: skip
+        if not moved:
+            return
+        try:
+            self._member.commit(membership, [], moved)
+        except RetryLater:
+            self._doubtful = True
+            raise
+        self._followed.update(moved)
 
     def publish(self, membership: Membership) -> int:
         """Publish what is pending for all owned numbers; how many rows.
@@ -71,13 +102,15 @@ class Relay:
             if not outputs:
                 return total
             self._fail_points.reach("relay.before_commit")
+            positions = self._log_positions(cursors)
             try:
-                self._member.commit(membership, outputs, self._log_positions(cursors))
+                self._member.commit(membership, outputs, positions)
             except RetryLater:
                 self._doubtful = True
                 raise
             self._fail_points.reach("relay.after_commit")
             self._published.update(cursors)
+            self._followed.update(positions)
             total += len(outputs)
             if not more:
                 self._metrics.outbox_pending.set(0)
@@ -112,7 +145,7 @@ class Relay:
         self._metrics.outbox_pending.set(len(outputs))
         return outputs, cursors, full
 
-    def _log_positions(self, cursors: dict[int, int]) -> dict[TopicPartition, Position]:
+    def _log_positions(self, cursors: Mapping[int, int]) -> dict[TopicPartition, Position]:
         positions: dict[TopicPartition, Position] = {}
         for partition, seq in cursors.items():
             stored = self._store.positions(partition)

@@ -225,11 +225,14 @@ class StatefulWork(Generic[UnitT]):
     def turn(self, membership: Membership) -> None:
         self._handler.tick(self._clock.now())
         self._relay.publish(membership)
+        self._relay.follow(membership)
 
     def stop(self, membership: Membership | None) -> None:
         self._handler.stop()
         if membership is not None:
             self._relay.publish(membership)
+            with suppress(Fenced, RetryLater):  # an account for people; the store has the truth
+                self._relay.follow(membership, at_once=True)
 
     def rewind(self, partition: int) -> None:
         """After a failed unit: read on from what the store says."""

@@ -254,9 +254,7 @@ class Estate:
 
     def order(self, name: str, **changes: Any) -> None:
         """Change the order of a send that was launched, as `paused=True`."""
-        changed = self._orders[name].model_copy(
-            update={**changes, "ordered_at": datetime.now(UTC)}
-        )
+        changed = self._orders[name].model_copy(update={**changes, "ordered_at": datetime.now(UTC)})
         self._orders[name] = changed
         self.tell(send_order_record(changed))
 

@@ -12,7 +12,7 @@ from shared.log.embedded.member import EmbeddedMember
 from shared.log.embedded.records import Catalogue, append, fetch, heads
 from shared.log.embedded.schema import prepare
 from shared.log.embedded.wakeup import Wakeup
-from shared.log.record import Record, Stored, TopicSpec
+from shared.log.record import Position, Record, Stored, TopicPartition, TopicSpec
 from shared.log.topics import TOPICS
 from shared.sqlite import open_database, transaction
 
@@ -55,6 +55,23 @@ class EmbeddedLog:
         with self._lock:
             found = heads(self._connection, self._catalogue.topic(topic))
         return {partition: end for partition, (_, end) in found.items()}
+
+    def first_offsets(self, topic: str) -> dict[int, int]:
+        with self._lock:
+            found = heads(self._connection, self._catalogue.topic(topic))
+        return {partition: first for partition, (first, _) in found.items()}
+
+    def positions(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, Position]:
+        with self._lock:
+            return {
+                TopicPartition(topic, partition): Position(next_offset, metadata)
+                for topic in topics
+                for partition, next_offset, metadata in self._connection.execute(
+                    "select partition, next_offset, metadata from position"
+                    " where grp = ? and topic = ?",
+                    (group, self._catalogue.topic(topic).number),
+                )
+            }
 
     def maintain(self, now_ms: int) -> int:
         """Remove what retention lets go, in chunks of their own transactions; how many records."""

@@ -10,6 +10,9 @@ import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from kafka import KafkaAdminClient, errors
 
 from shared.errors import DoorstepError, Misconfigured
 from shared.log.kafka.client import (
@@ -18,6 +21,7 @@ from shared.log.kafka.client import (
     connection,
     consumer_settings,
     producer_settings,
+    translated,
 )
 from shared.log.kafka.follower import KafkaFollower
 from shared.log.kafka.member import KafkaMember
@@ -25,7 +29,7 @@ from shared.log.kafka.publisher import KafkaPublisher
 from shared.log.kafka.slots import claim_slot
 from shared.log.kafka.transactions import Transactions, refuse_too_large
 from shared.log.kafka.watermarks import Watermarks
-from shared.log.record import Record, TopicSpec
+from shared.log.record import Position, Record, TopicPartition, TopicSpec
 from shared.log.topics import TOPICS
 from shared.settings import KafkaSettings
 
@@ -48,7 +52,7 @@ class KafkaLog:
         """
         self._home, self._partitions = home, partitions
         self._names = Names(settings.prefix)
-        connected = connection(bootstrap, settings)
+        connected = self._connected = connection(bootstrap, settings)
         self._consumer = consumer_settings(connected)
         self._producer = producer_settings(connected, settings.transaction_seconds)
         self._watermarks = Watermarks(self._names, self._consumer)
@@ -95,6 +99,27 @@ class KafkaLog:
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         return self._watermarks.ends(topic)
+
+    def first_offsets(self, topic: str) -> dict[int, int]:
+        return self._watermarks.firsts(topic)
+
+    def positions(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, Position]:
+        """See the port. Asked of the coordinator: a client that asks so is no member."""
+        places = [place for topic in topics for place in self._watermarks.places(topic)]
+        there = self._names.group(group)
+        with translated(f"positions of {group}"):
+            admin: Any = KafkaAdminClient(**self._connected)
+            try:
+                found = admin.list_group_offsets({there: places}).get(there, {})
+            except errors.GroupIdNotFoundError:
+                return {}
+            finally:
+                admin.close()
+        return {
+            self._names.ours(place): Position(saved.offset, saved.metadata or "")
+            for place, saved in found.items()
+            if saved.offset >= 0
+        }
 
     def maintain(self, now_ms: int) -> int:  # noqa: ARG002 - the brokers do it
         """Nothing: retention and compaction are the brokers' work."""

@@ -6,38 +6,24 @@ only when told to; another number of partitions is refused for ever.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Final
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from shared.log.kafka.client import LARGEST_RECORD, Names, connection, translated
 from shared.log.record import TopicSpec
+from shared.log.topics import TopicPlan
 from shared.settings import KafkaSettings
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-
-
-@dataclass(frozen=True, slots=True)
-class TopicPlan:
-    """One topic: what is wanted, and how what is there differs. `found` None: it is missing."""
-
-    name: str
-    at_brokers: str
-    partitions: int
-    replication: int
-    configs: Mapping[str, str]
-    found: int | None = None
-    drift: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-    @property
-    def refused(self) -> bool:
-        """Whether it has another number of partitions, which nothing here will change."""
-        return self.found is not None and self.found != self.partitions
+SETTLING_SECONDS: Final = 5.0
+MEMORY: Final = "offsets.retention.minutes"
 
 
 def wanted_configs(spec: TopicSpec, min_insync: int) -> dict[str, str]:
@@ -91,21 +77,35 @@ class Topics:
             there = set(self._admin.list_topics())
         plans = [self._wanted(spec) for spec in self._specs]
         known = [plan.at_brokers for plan in plans if plan.at_brokers in there]
-        counts, configs = self._counts(known), self._configs(known)
+        standing, configs = self._standing(known), self._configs(known)
         return [
             plan
-            if plan.at_brokers not in there
-            else TopicPlan(
-                plan.name, plan.at_brokers, plan.partitions, plan.replication, plan.configs,
-                counts[plan.at_brokers],
-                {
-                    name: (configs[plan.at_brokers].get(name, ""), value)
-                    for name, value in plan.configs.items()
-                    if configs[plan.at_brokers].get(name, "") != value
-                },
-            )
+            if plan.at_brokers not in standing
+            else _compared(plan, *standing[plan.at_brokers], configs[plan.at_brokers])
             for plan in plans
-        ]  # fmt: skip
+        ]
+
+    def brokers(self) -> int:
+        """See `shared.log.topics.TopicAdmin`."""
+        return len(self._broker_ids())
+
+    def shortest_memory_minutes(self) -> int | None:
+        """See `shared.log.topics.TopicAdmin`."""
+        wanted = [
+            ConfigResource(ConfigResourceType.BROKER, str(broker), {MEMORY: None})
+            for broker in self._broker_ids()
+        ]
+        try:
+            found = self._admin.describe_configs(wanted, config_filter="all")
+        except errors.KafkaError:  # whoever may make topics need not be allowed to look at brokers
+            return None
+        said = [
+            int(entries[MEMORY]["value"])
+            for by_broker in found.values()
+            for entries in by_broker.values()
+            if MEMORY in entries and entries[MEMORY]["value"] is not None
+        ]
+        return min(said, default=None)
 
     def create(self, plans: Sequence[TopicPlan]) -> None:
         """Make these topics and wait until the brokers know them."""
@@ -125,7 +125,7 @@ class Topics:
             self._admin.wait_for_topics([plan.at_brokers for plan in plans])
 
     def configure(self, plans: Sequence[TopicPlan]) -> None:
-        """Set what differs."""
+        """Set what differs, and wait until the brokers, which hear of it later, say the same."""
         if not plans:
             return
         resources = [
@@ -137,10 +137,21 @@ class Topics:
         ]  # fmt: skip
         with translated("configuring the topics"):
             self._admin.alter_configs(resources)
+        until = time.monotonic() + SETTLING_SECONDS
+        while self._differ(plans) and time.monotonic() < until:
+            time.sleep(0.05)
 
     def close(self) -> None:
         with suppress(Exception):
             self._admin.close()
+
+    def _differ(self, plans: Sequence[TopicPlan]) -> bool:
+        configs = self._configs([plan.at_brokers for plan in plans])
+        return any(
+            configs[plan.at_brokers].get(name) != wanted
+            for plan in plans
+            for name, (_, wanted) in plan.drift.items()
+        )
 
     def _wanted(self, spec: TopicSpec) -> TopicPlan:
         return TopicPlan(
@@ -148,12 +159,24 @@ class Topics:
             self._settings.replication, wanted_configs(spec, self._settings.min_insync),
         )  # fmt: skip
 
-    def _counts(self, topics: Sequence[str]) -> dict[str, int]:
+    def _broker_ids(self) -> list[int]:
+        with translated("looking at the brokers"):
+            found = self._admin.describe_cluster()
+        return [each["broker_id"] for each in found["brokers"]]
+
+    def _standing(self, topics: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Topic to its number of partitions, and of copies of the least replicated."""
         if not topics:
             return {}
         with translated("looking at the topics"):
             found = self._admin.describe_topics(list(topics))
-        return {each["name"]: len(each["partitions"]) for each in found}
+        return {
+            each["name"]: (
+                len(each["partitions"]),
+                min(len(partition["replica_nodes"]) for partition in each["partitions"]),
+            )
+            for each in found
+        }
 
     def _configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         if not topics:
@@ -168,3 +191,16 @@ class Topics:
             for by_name in found.values()
             for topic, entries in by_name.items()
         }
+
+
+def _compared(plan: TopicPlan, found: int, copies: int, configs: Mapping[str, str]) -> TopicPlan:
+    return replace(
+        plan,
+        found=found,
+        copies=copies,
+        drift={
+            name: (configs.get(name, ""), value)
+            for name, value in plan.configs.items()
+            if configs.get(name, "") != value
+        },
+    )

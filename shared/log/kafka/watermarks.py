@@ -18,7 +18,6 @@ from shared.errors import Misconfigured
 from shared.log.kafka.client import REQUEST_MS, Names, translated
 from shared.log.kafka.mends import make_finding
 
-
 JUST_MADE_SECONDS: Final = 5.0
 """A topic that one broker knows already, another may not know yet."""
 
@@ -58,6 +57,13 @@ class Watermarks:
         with self._lock, translated(topic):
             ends = self._consumer.end_offsets(places, timeout_ms=REQUEST_MS)
         return {place.partition: end for place, end in ends.items()}
+
+    def firsts(self, topic: str) -> dict[int, int]:
+        """The first record kept of each partition."""
+        places = self.places(topic)
+        with self._lock, translated(topic):
+            firsts = self._consumer.beginning_offsets(places, timeout_ms=REQUEST_MS)
+        return {place.partition: first for place, first in firsts.items()}
 
     def close(self) -> None:
         with self._lock:

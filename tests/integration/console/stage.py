@@ -58,7 +58,9 @@ class Service:
         self.asked.append((name, asked))
         answer = self.answers[name]
         found = answer(asked) if callable(answer) else answer
-        return JSONResponse(found, status_code=400 if "error" in found else 200)
+        return JSONResponse(
+            found, status_code=found.pop("status", 400 if "error" in found else 200)
+        )
 
 
 class Stage:
@@ -98,6 +100,16 @@ class Stage:
 
     def service(self, name: str, **answers: Answer | dict[str, Any]) -> Service:
         made = Service(name, self.ports[name], answers)
+        self.services.append(made)
+        return made
+
+    def second(self, name: str, **answers: Answer | dict[str, Any]) -> Service:
+        """Another instance of a service, known as `doorstep up` would make it known."""
+        port = _free_port()
+        ports = {each: [number] for each, number in self.ports.items()}
+        ports[name].append(port)
+        (self.home / "instances.json").write_text(json.dumps(ports))
+        made = Service(name, port, answers)
         self.services.append(made)
         return made
 

@@ -224,3 +224,56 @@ def test_a_command_in_a_folder_without_a_home_says_what_to_do(stage: Stage) -> N
 def test_a_misspelt_setting_is_named(applied: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOORSTEP_SENDER__RAET", "5")
     assert "DOORSTEP_SENDER__RAET: there is no such setting" in applied.refused("send", "list")
+
+
+def counted(people: int, partitions: range) -> dict[str, Any]:
+    whole = {"matching": people, "mailable": people, "left_out": {}, "unplaced": 0}
+    return whole | {"partitions": list(partitions)}
+
+
+def test_the_answers_of_several_segmenters_add_up(applied: Stage) -> None:
+    applied.service("segmenter", count=counted(3, range(12)))
+    applied.second("segmenter", count=counted(4, range(12, 24)))
+    found = applied.json("segment", "count", "members")
+    assert (found["matching"], found["missing_partitions"]) == (7, [])
+    assert found["partitions"] == list(range(24))
+
+
+def test_people_whom_nobody_speaks_for_are_told_of_and_nothing_is_launched_without_them(
+    applied: Stage,
+) -> None:
+    applied.service("segmenter", count=counted(3, range(12)))
+    applied.second("segmenter", count=counted(4, range(12, 24))).stop()
+    result = applied.doorstep("segment", "count", "members", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["missing_partitions"] == list(range(12, 24))
+    assert "no segmenter speaks for partitions 12, 13" in result.stderr
+    assert "the segmenter-2 does not answer" in result.stderr
+    said = applied.refused("send", "launch", "ask", "--yes", code=75)
+    assert "this needs all of them" in said
+
+
+def test_why_asks_the_segmenter_that_owns_the_supporter(applied: Stage) -> None:
+    finish(applied)
+    others = {"error": "another instance owns this supporter", "status": 421}
+    applied.service("segmenter", explain=lambda _: dict(others))
+    applied.second("segmenter", explain=EXPLAINED)
+    applied.service("sender", outcome={"outcomes": []})
+    assert applied.said("why", "ask", ID).startswith("No: outside the segment")
+
+
+def test_the_status_shows_every_instance(applied: Stage) -> None:
+    for name in SERVICES:
+        applied.service(name).metrics.partitions_owned.set(24)
+    applied.services[2].metrics.partitions_owned.set(12)
+    second = applied.second("sender")
+    second.metrics.partitions_owned.set(11)
+    result = applied.doorstep("status")
+    assert result.exit_code == 0, result.output
+    assert "sender-2" in result.stdout
+    assert "the sender owns 23 of 24 partitions" in result.stderr
+    second.stop()
+    result = applied.doorstep("status", "--json")
+    assert result.exit_code == 75
+    found = json.loads(result.stdout)["services"]["sender-2"]
+    assert (found["service"], found["health"]) == ("sender", "down")

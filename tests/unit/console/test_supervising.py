@@ -66,3 +66,10 @@ def test_plain_text_will_do_and_what_was_said_before_the_start_does_not_count(
     log.write_text(before + "sender: settings: DOORSTEP_X: no such setting\n\n")
     assert last_words(log, len(before)) == "sender: settings: DOORSTEP_X: no such setting"
     assert last_words(tmp_path / "none.log", 0) == ""
+
+
+def test_a_line_that_is_cut_off_is_no_last_word(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    line = json.dumps({"level": "info", "action": "service.turned", "more": "x" * 100}) + "\n"
+    log.write_text(line * 500)
+    assert last_words(log, 0) == ""
