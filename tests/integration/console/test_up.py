@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.console.stage import Stage, until
+
+if TYPE_CHECKING:
+    from deploy.kafka.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = """
@@ -72,9 +76,9 @@ class Supervised:
         assert found is not None
         return found
 
-    def end(self) -> int:
+    def end(self, seconds: float = 60) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=seconds)
 
 
 @pytest.fixture
@@ -171,3 +175,50 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(stage: Stage) -> N
     said = stage.refused("up")
     assert f"port {stage.ports['sender']}, where the sender is to answer, is taken" in said
     assert "DOORSTEP_SENDER__PORT" in said
+
+
+@pytest.mark.real("kafka")
+@pytest.mark.real("postgres")
+def test_several_instances_on_kafka_and_postgresql_are_found_by_the_other_commands(
+    stage: Stage,
+    started: list[Supervised],
+    kafka_cluster: Cluster,
+    postgres_dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOORSTEP_KAFKA__PREFIX", f"{uuid.uuid4().hex[:8]}.")
+    monkeypatch.setenv("DOORSTEP_PARTITIONS", "4")
+    brokers = ("--kafka", kafka_cluster.bootstrap)
+    said = stage.refused("up", *brokers, "--senders", "2")
+    assert "several senders share their work" in said
+    assert "give --postgres, too" in said
+    said = stage.refused("up", *brokers, "--postgres", postgres_dsn)
+    assert f"doorstep topics apply --kafka {kafka_cluster.bootstrap}" in said
+    environment = {k: v for k, v in stage.environment.items() if v is not None}
+    words = (
+        "-m", "services.console", "--home", str(stage.home), "up", "--rehearsal", "--json",
+        *brokers, "--postgres", postgres_dsn, "--senders", "2", "--segmenters", "2",
+    )  # fmt: skip
+    it = Supervised(*words, environment=environment)
+    started.append(it)
+    assert it.wait_for(action="up.starting")["topics_made"] > 0
+    names = {"segmenter", "segmenter-2", "renderer", "sender", "sender-2", "tracker"}
+    for name in names:
+        it.wait_for(action="up.ready", program=name)
+
+    def partitions() -> dict[str, float]:
+        shown = json.loads(stage.doorstep("status", "--json").stdout)["services"]
+        assert set(shown) == names, "without naming brokers or database"
+        return {n: s["metrics"].get("doorstep_partitions_owned", 0) for n, s in shown.items()}
+
+    shared = {"segmenter": 2, "segmenter-2": 2, "sender": 2, "sender-2": 2}
+    until(lambda: shared.items() <= partitions().items(), "both to own a half", 60)
+    assert {each["state"] for each in stage.json("topics", "plan")["topics"]} == {"right"}
+    counted = stage.json("segment", "count", "--rule", "tag: member")
+    assert (counted["partitions"], counted["missing_partitions"]) == ([0, 1, 2, 3], [])
+    assert it.end(240) == 0  # eight programs, one after the other
+    assert not (stage.home / "instances.json").exists()
+    stopped = [each["program"] for each in it.read() if each.get("action") == "up.stopped"]
+    assert stopped[:2] == ["segmenter", "segmenter-2"]
+    assert stopped[-1] == "tracker"
+    assert (stage.home / "logs" / "sender-2.log").is_file()
