@@ -18,7 +18,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
-from shared.errors import DoorstepError, Fenced
+from shared.errors import DoorstepError, Fenced, PositionOutsideLog
 from shared.log.kafka.assignor import assignor_for
 from shared.log.kafka.client import REQUEST_MS, Names, translated
 from shared.log.kafka.mends import make_finding, make_patient, unpark
@@ -207,6 +207,12 @@ class KafkaMember:
                     except errors.NoOffsetForPartitionError as error:
                         self._begin(error)
             except Fenced:
+                return {}
+            except PositionOutsideLog:
+                # A number that was just given to us is read from the store's position, not from
+                # the saved one: our caller must hear of it first. It comes again if it is true.
+                if not self._changes.waiting():
+                    raise
                 return {}
             if self._changes.waiting():
                 return {}

@@ -28,4 +28,4 @@ def test_brokers_that_do_not_answer_are_worth_another_try(
 ) -> None:
     monkeypatch.setattr(client, "BOOTSTRAP_MS", 300)
     with pytest.raises(RetryLater, match="Kafka cannot do it now"):
-        open_log(Settings(home=tmp_path, log="127.0.0.1:1"))
+        open_log(Settings(home=tmp_path, log="127.0.0.1:1"), wait_seconds=0.0)
