@@ -68,7 +68,11 @@ class Dispatcher:
         clock: Clock,
         fail_points: FailPoints,
         metrics: Metrics,
+        *,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`held`: no call may start now; those in flight come back and are written down."""
+        self._held = held
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -218,6 +222,7 @@ class Dispatcher:
             or self._stopping.is_set()
             or self._must_refresh
             or tables.orders.halted
+            or self._held()
             or self._clock.boot_seconds() < self._hold_until
             or max(tables.ages().values()) > self._settings.table_age_seconds
             # Since the last grant, SES may have told us to stop.
