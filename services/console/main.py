@@ -22,6 +22,7 @@ from services.console import (
     halting,
     importing,
     plan,
+    restoring,
     segments,
     sends,
     status,
@@ -88,6 +89,7 @@ _GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
     (importing.app, "import", _PROGRAMME),
     (events.app, "events", _RUNNING),
     (dead_letters.app, "dead-letters", _RUNNING),
+    (restoring.app, "restore", _RUNNING),
 )
 
 for _command, _panel in _COMMANDS:
