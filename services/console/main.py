@@ -21,6 +21,7 @@ from services.console import (
     events,
     halting,
     importing,
+    moving,
     plan,
     restoring,
     segments,
@@ -80,6 +81,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (why.why, _PROGRAMME),
     (up.up, _RUNNING),
     (up.run, _RUNNING),
+    (moving.move, _RUNNING),
     (status.status, _RUNNING),
     (halting.halt, _RUNNING),
 )
