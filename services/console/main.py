@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from services.console import (
     dead_letters,
+    erasing,
     events,
     halting,
     importing,
@@ -82,6 +83,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (up.up, _RUNNING),
     (up.run, _RUNNING),
     (moving.move, _RUNNING),
+    (erasing.erase, _RUNNING),
     (status.status, _RUNNING),
     (halting.halt, _RUNNING),
 )
