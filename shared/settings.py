@@ -46,6 +46,13 @@ class LoopSettings(Section):
     stuck_seconds: float = Field(120.0, gt=0, description="the watchdog ends a loop this silent")
 
 
+class DiskSettings(Section):
+    """How much room the disk of `home` must have."""
+
+    warn_mb: int = Field(2_000, ge=0, description="with less room free, the log warns")
+    stop_mb: int = Field(200, ge=0, description="with less, no new work is taken in; 0: never")
+
+
 class SegmenterSettings(Section):
     port: int = Field(8701, description="health, metrics, questions")
     wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
@@ -174,6 +181,7 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     loop: LoopSettings = LoopSettings()
+    disk: DiskSettings = DiskSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     renderer: RendererSettings = RendererSettings()
     sender: SenderSettings = SenderSettings()

@@ -30,6 +30,7 @@ from services.console.postcodes import postcodes
 from services.console.programme_topic import read_table
 from services.console.reading_on import wait_until_read
 from services.console.rejects import Rejects
+from services.console.room import Room
 from services.console.screen import progress_bar
 from services.console.supporter_import import Import, run_import
 from services.console.supporter_rows import AREA, FIELDS, GivenConsent, Reading, read_day
@@ -115,6 +116,8 @@ def supporters(
         raise BadFile(f"{file}:1: neither a column email nor external_id: nobody would be named")
     consent = _consent(columns, consent_wording, consent_source, consent_at)
     with around.log_to_write() as log:
+        room = Room(around.settings)
+        room.check()
         secret = around.settings.identity_secret()
         identities = Identities(around.services, log, secret)
         at = _as_of(around, file, as_of)
@@ -131,7 +134,7 @@ def supporters(
             with Rejects(_beside(file, rejects), csv_file.header, csv_file.delimiter) as refused:
                 tally = run_import(
                     csv_file.rows(), wanted, identities, log, refused,
-                    lambda rows: progress.advance(task, rows), asked.judge,
+                    room.before(lambda rows: progress.advance(task, rows)), asked.judge,
                 )  # fmt: skip
         if asked.trouble is not None:
             around.screen.warn(f"postcodes were not looked up: {asked.trouble}")
@@ -181,6 +184,8 @@ def actions(
     if "action" not in columns and not action:
         raise BadFile(f"{file}:1: no column action: say what they did with --action")
     with around.log_to_write() as log:
+        room = Room(around.settings)
+        room.check()
         secret = around.settings.identity_secret()
         zone = read_table(log).zone or ZoneInfo("UTC")
         identities = Identities(around.services, log, secret)
@@ -195,7 +200,7 @@ def actions(
             task = progress.add_task("Checking" if dry_run else "Importing", total=None)
             tally = run_action_import(
                 csv_file.rows(), ActionImport(reading, not dry_run), identities, log, refused,
-                lambda rows: progress.advance(task, rows),
+                room.before(lambda rows: progress.advance(task, rows)),
             )  # fmt: skip
     if as_json:
         around.screen.json(action_data(tally, dry_run=dry_run, rejects=refused.path))

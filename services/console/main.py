@@ -18,11 +18,14 @@ from typer.core import TyperGroup
 
 from services.console import (
     dead_letters,
+    erasing,
     events,
     halting,
     importing,
     lag,
+    moving,
     plan,
+    restoring,
     segments,
     sends,
     status,
@@ -81,6 +84,8 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (why.why, _PROGRAMME),
     (up.up, _RUNNING),
     (up.run, _RUNNING),
+    (moving.move, _RUNNING),
+    (erasing.erase, _RUNNING),
     (status.status, _RUNNING),
     (lag.lag, _RUNNING),
     (halting.halt, _RUNNING),
@@ -92,6 +97,7 @@ _GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
     (events.app, "events", _RUNNING),
     (dead_letters.app, "dead-letters", _RUNNING),
     (topics.app, "topics", _RUNNING),
+    (restoring.app, "restore", _RUNNING),
 )
 
 for _command, _panel in _COMMANDS:

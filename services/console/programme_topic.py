@@ -25,7 +25,14 @@ from shared.programme.findings import Key
 from shared.programme.rules import Rule
 from shared.programme.versions import from_wire
 from shared.wire.cloudevents import decode, encode
-from shared.wire.programme import Definition, HaltOrder, SendDecision, SendOrder
+from shared.wire.programme import (
+    RELEASE_KEY,
+    Definition,
+    HaltOrder,
+    ReleaseOrder,
+    SendDecision,
+    SendOrder,
+)
 
 SOURCE: Final = "console"
 HALT: Final = "order/halt/all"
@@ -129,6 +136,8 @@ class ProgrammeTable:
                     self.decisions[data.send_id] = data
             case HaltOrder():
                 self.halt = data
+            case ReleaseOrder():
+                pass  # the sender's alone
             case _:
                 self.unreadable.append(f"{key}: a {data.ce_type} does not belong here")
 
@@ -218,7 +227,14 @@ def halt_record(wanted: HaltOrder) -> Record:
     return _order_record(wanted, HALT, "everything", wanted.ordered_at)
 
 
-def _order_record(wanted: SendOrder | HaltOrder, key: str, subject: str, at: datetime) -> Record:
+def release_record(wanted: ReleaseOrder) -> Record:
+    """The record of the order that ends the hold of a restored ledger."""
+    return _order_record(wanted, RELEASE_KEY, "everything", wanted.ordered_at)
+
+
+def _order_record(
+    wanted: SendOrder | HaltOrder | ReleaseOrder, key: str, subject: str, at: datetime
+) -> Record:
     return encode(
         wanted,
         id=event_id("order", key, at.isoformat()),

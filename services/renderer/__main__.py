@@ -23,6 +23,7 @@ from shared.loop.loop import Loop
 from shared.loop.process import run_service
 from shared.loop.work import StatelessWork
 from shared.observability.admin import AdminServer
+from shared.observability.disk import watch
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -36,6 +37,7 @@ class RendererService:
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
         metrics.watch_disk(settings.home)
+        disk = watch(settings, metrics, store=False)
         self._log = open_log(settings)
         self._book, self._lock = Book(), threading.Lock()
         self._table = Table(self._log.follow(PROGRAMME), self._book.apply)
@@ -48,11 +50,11 @@ class RendererService:
         loop_settings = settings.loop.model_copy(update={"max_records": 4})
         self._loop = Loop(
             GROUP, (AUDIENCE,), member, work, loop_settings, clock, metrics,
-            before_turn=self._refresh,
+            before_turn=self._refresh, held=disk.low,
         )  # fmt: skip
         self._admin = AdminServer(
             settings.admin_host, settings.renderer.port, metrics,
-            healthy=self._loop.healthy, ready=self._loop.ready,
+            healthy=self._loop.healthy, ready=self._loop.ready, why_not=disk.word,
             questions=[Route("/ask/trial", self._trial, methods=["POST"])],
         )  # fmt: skip
 

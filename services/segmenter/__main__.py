@@ -25,6 +25,7 @@ from shared.loop.process import run_service
 from shared.loop.relay import Relay
 from shared.loop.work import StatefulWork
 from shared.observability.admin import AdminServer
+from shared.observability.disk import watch
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -41,6 +42,7 @@ class SegmenterService:
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
         metrics.watch_disk(settings.home)
+        disk = watch(settings, metrics, store=True)
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         store = self._store = open_store(
@@ -61,7 +63,7 @@ class SegmenterService:
         self._suppressions = Suppressions(store, withdrawals.end_offsets)
         handler = self._handler = Segmenter(
             store, people, sends, programme, clock, settings.segmenter.sweep_seconds,
-            (programme.unreadable, self._suppressions.unreadable),
+            (programme.unreadable, self._suppressions.unreadable), held=disk.low,
         )  # fmt: skip
         self._withdrawn: list[Stored] = []
         self._withdrawals = Table(withdrawals, self._withdrawn.append)
@@ -70,7 +72,7 @@ class SegmenterService:
         work = StatefulWork(GROUP, INPUTS, member, store, handler, relay, clock, fail_points)
         self._loop = Loop(
             GROUP, INPUTS, member, work, settings.loop, clock, metrics,
-            before_turn=self._refresh, rewind=work.rewind,
+            before_turn=self._refresh, rewind=work.rewind, held=disk.low,
         )  # fmt: skip
         # A SQLite store is of one instance alone: whatever is in it, that one speaks for.
         alone = dialect_of(store.connection) == "sqlite"
@@ -81,7 +83,8 @@ class SegmenterService:
         )  # fmt: skip
         self._admin = AdminServer(
             settings.admin_host, settings.segmenter.port, metrics,
-            healthy=self._loop.healthy, ready=self._loop.ready, questions=questions.routes(),
+            healthy=self._loop.healthy, ready=self._loop.ready, why_not=disk.word,
+            questions=questions.routes(),
         )  # fmt: skip
 
     def run(self) -> None:

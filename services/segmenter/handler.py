@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from services.segmenter.people.handler import People
@@ -30,8 +30,14 @@ class Segmenter:
         clock: Clock,
         sweep_seconds: float,
         unreadable: Sequence[list[tuple[Stored, NeverRetry]]] = (),
+        *,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`unreadable`: where the tables leave records that they could not read."""
+        """`unreadable`: where the tables leave records that they could not read.
+
+        `held`: nothing is frozen, released or moved by time now.
+        """
+        self._held = held
         self._unreadable = unreadable
         self._store, self._people, self._sends = store, people, sends
         self._programme, self._clock = programme, clock
@@ -46,7 +52,7 @@ class Segmenter:
         self._sends.handle(unit, deliveries, self._clock.now())
 
     def tick(self, now: datetime) -> None:
-        if not self._store.owned():
+        if not self._store.owned() or self._held():
             return
         self._use_segments(now)
         self._seed(now)

@@ -21,6 +21,7 @@ from shared.loop.process import run_service
 from shared.loop.relay import Relay
 from shared.loop.work import StatefulWork
 from shared.observability.admin import AdminServer
+from shared.observability.disk import watch
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -37,6 +38,7 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
         metrics.watch_disk(settings.home)
+        disk = watch(settings, metrics, store=True)
         fail_points = FailPoints(settings.fail_at)
         own = settings.sender
         own.check_settle_window()
@@ -58,7 +60,7 @@ class Sender:
         )
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
-            fail_points, metrics,
+            fail_points, metrics, held=disk.low,
         )  # fmt: skip
         upkeep = Upkeep(
             self._store, own, self._orders, self._log.end_offsets,
@@ -81,11 +83,12 @@ class Sender:
             metrics,
             rewind=work.rewind,
             ignored=ignored,
+            held=disk.low,
         )
         self._admin = AdminServer(
             settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
-            ready=lambda: self._loop.ready() and self._dispatcher.ready(),
+            ready=lambda: self._loop.ready() and self._dispatcher.ready(), why_not=disk.word,
             questions=Questions(self._store.reader()).routes(),
         )  # fmt: skip
 

@@ -23,7 +23,7 @@ from datetime import datetime
 from services.sender.contents import Contents
 from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
 from services.sender.last_look import Candidate, look
-from services.sender.ledger import Ledger
+from services.sender.ledger import EVERYTHING, Ledger
 from services.sender.outcomes import tell
 from services.sender.pace import Pace
 from services.sender.tables import SenderTables
@@ -68,7 +68,11 @@ class Dispatcher:
         clock: Clock,
         fail_points: FailPoints,
         metrics: Metrics,
+        *,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`held`: no call may start now; those in flight come back and are written down."""
+        self._held = held
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -218,6 +222,7 @@ class Dispatcher:
             or self._stopping.is_set()
             or self._must_refresh
             or tables.orders.halted
+            or self._held()
             or self._clock.boot_seconds() < self._hold_until
             or max(tables.ages().values()) > self._settings.table_age_seconds
             # Since the last grant, SES may have told us to stop.
@@ -455,9 +460,12 @@ def _sends(ledger: Ledger, tables: SenderTables) -> list[str]:
 
     Cancelled ones are closed by the upkeep, in small units.
     """
+    holds = ledger.holds()
+    if holds.get(EVERYTHING, -1) >= tables.resumed_ms.get(EVERYTHING, 0):
+        return []
     stopped = tables.orders.paused | tables.orders.cancelled
     stopped |= {
-        send_id for send_id, at_ms in ledger.holds().items()
+        send_id for send_id, at_ms in holds.items()
         if at_ms >= tables.resumed_ms.get(send_id, 0)
     }  # fmt: skip
     return [send_id for send_id in ledger.sends_with_ready() if send_id not in stopped]

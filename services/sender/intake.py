@@ -38,7 +38,7 @@ def ignored(stored: Stored) -> bool:
     return stored.topic == EVENTS and stored.header("ce_type") in IGNORED_TYPES
 
 
-def _content(stored: Stored) -> bytes:
+def content_of(stored: Stored) -> bytes:
     """The value as the ledger keeps it: zstd, also where the log has it plain."""
     value = stored.value or b""
     plain = stored.header("content-encoding") != b"zstd"
@@ -72,7 +72,7 @@ class Intake:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
                     check_partition(batch, delivery.stored)
-                    batches.append((batch, _content(delivery.stored)))
+                    batches.append((batch, content_of(delivery.stored)))
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
                     partition = delivery.stored.partition

@@ -33,6 +33,8 @@ IN_DOUBT = (
     "message_id, send_id, partition, resend, attempt, attempted_ms, settle_after_ms, deadline_ms"
 )
 LISTED = "in (select value from json_each(?))"
+EVERYTHING = "*"
+"""In the place of a send: held is all there is."""
 NUMBERS_LISTED = "in (select cast(value as bigint) from json_each(?))"
 
 
@@ -75,7 +77,7 @@ class Ledger:
 
         A message already known is left as it is. Returns those that are final already.
         """
-        rows = intake_rows(batches, self._first_number(batches), now_ms)
+        rows = intake_rows(batches, self.first_number(_entries(batches)), now_ms)
         new = self._insert(rows)
         refused = [row for row in rows if row.message_id not in new]
         known = self._known(row.message_id for row in refused)
@@ -265,6 +267,67 @@ class Ledger:
             send_id, json.dumps(partitions), limit,
         )  # fmt: skip
 
+    def fill(self, rows: Sequence[IntakeRow], batch: tuple[MessageBatch, bytes]) -> list[str]:
+        """Rows of one batch as they are known to be; those that were not there yet.
+
+        One whose inbox is taken by another name of its send is capped, as at intake.
+        """
+        new = self._insert(rows)
+        known = self._known(row.message_id for row in rows if row.message_id not in new)
+        capped = [
+            row.capped()
+            for row in rows
+            if row.message_id not in new and row.message_id not in known
+        ]
+        self._insert(capped)
+        came = [row for row in rows if row.message_id in new]
+        self._keep([batch], Counter(row.batch_id for row in came if row.batch_id))
+        return [row.message_id for row in came]
+
+    def restate(
+        self,
+        stated: Iterable[tuple[str, EventKind, str | None, int, int]],
+        settle_after_ms: int,
+        now_ms: int,
+    ) -> None:
+        """Rows as `events` told of them (message id, state, reason, settled, attempt), but for
+        accepted. What is certain stays.
+        """
+        self._closed(
+            self._moved(
+                "state = ?, reason = ?, settled = ?, updated_ms = ?,"
+                " attempt = case when attempt > ? then attempt else ? end,"
+                " attempted_ms = coalesce(attempted_ms, ?), settle_after_ms = ?"
+                " where message_id = ? and state in ('ready', 'attempting', 'unconfirmed')",
+                [
+                    (state, reason, settled, now_ms, attempt, attempt, now_ms, settle_after_ms, m)
+                    for m, state, reason, settled, attempt in stated
+                ],
+            )
+        )
+
+    def doubt_all(self, reason: str, settle_after_ms: int, now_ms: int, limit: int) -> int:
+        """So many of what is ready or attempted become in doubt; how many did."""
+        self._db.execute(
+            "update message set state = 'unconfirmed', settled = 0, reason = ?, updated_ms = ?,"
+            " attempt = case when attempt > 1 then attempt else 1 end, attempted_ms = ?,"
+            " settle_after_ms = ? where entry_no in (select entry_no from message"
+            " where state in ('ready', 'attempting') limit ?)",
+            (reason, now_ms, now_ms, settle_after_ms, limit),
+        )
+        return self._db.changes()
+
+    def after(self, entry_no: int, limit: int) -> list[tuple[int, str]]:
+        """(number, message id) of the next rows."""
+        return [
+            (int(number), str(message_id))
+            for number, message_id in self._db.execute(
+                "select entry_no, message_id from message where entry_no > ?"
+                " order by entry_no limit ?",
+                (entry_no, limit),
+            )
+        ]
+
     def content(self, batch_id: str) -> bytes | None:
         """The stored value of the messages batch: JSON, zstd."""
         for (content,) in self._db.execute(
@@ -318,12 +381,11 @@ class Ledger:
         ((newest,),) = self._db.execute("select coalesce(max(last_event_ms), 0) from channel")
         return int(newest)
 
-    def _first_number(self, batches: Sequence[tuple[MessageBatch, bytes]]) -> int:
+    def first_number(self, rows: int) -> int:
         """The number of the first row taken in now; the others follow it.
 
         Given by us, because rows go in by inbox and are sent in the order they came.
         """
-        rows = sum(len(batch.entries) for batch, _ in batches)
         if rows > ROWS_A_TURN:
             raise ValueError(f"{rows} messages at once, at most {ROWS_A_TURN} have numbers")
         ((turn,),) = self._db.execute("insert into intake_turn default values returning turn_no")
@@ -389,6 +451,10 @@ class Ledger:
 
     def _ids(self, sql: str, *values: str | int) -> set[str]:
         return {message_id for (message_id,) in self._db.execute(sql, values)}
+
+
+def _entries(batches: Iterable[tuple[MessageBatch, bytes]]) -> int:
+    return sum(len(batch.entries) for batch, _ in batches)
 
 
 @lru_cache

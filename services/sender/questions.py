@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from services.sender.ledger import EVERYTHING
 from shared.clock import from_ms
 from shared.errors import RetryLater
 from shared.store.database import Database
@@ -57,7 +58,7 @@ class Questions:
             " group by state, settled",
             send,
         )
-        held = self._rows("select reason from send_hold where send_id = ?", send)
+        held = self._rows("select reason from send_hold where send_id in (?, ?)", send, EVERYTHING)
         states: dict[str, int] = {}
         for state, settled, number in rows:
             name = "in doubt" if state == "unconfirmed" and not settled else state

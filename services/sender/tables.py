@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 
 from services.sender.last_look import Orders, SettleOrder
+from services.sender.ledger import EVERYTHING
 from shared.errors import NeverRetry
 from shared.log.port import Log
 from shared.log.record import Stored
@@ -15,7 +16,14 @@ from shared.log.table import Table
 from shared.log.topics import PROGRAMME, SUPPRESSIONS
 from shared.observability.logs import Journal
 from shared.wire.cloudevents import decode
-from shared.wire.programme import HALT_KEY, SEND_ORDER_KEY, Definition, HaltOrder, SendOrder
+from shared.wire.programme import (
+    HALT_KEY,
+    SEND_ORDER_KEY,
+    Definition,
+    HaltOrder,
+    ReleaseOrder,
+    SendOrder,
+)
 from shared.wire.suppressions import Suppression
 
 
@@ -81,6 +89,8 @@ class SenderTables:
         match data:
             case HaltOrder():
                 self._orders.halted = data.halted
+            case ReleaseOrder():
+                self.resumed_ms[EVERYTHING] = int(data.ordered_at.timestamp() * 1000)
             case SendOrder():
                 self._order(data)
             case Definition(kind="campaign"):

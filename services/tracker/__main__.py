@@ -21,6 +21,7 @@ from shared.clock import SystemClock
 from shared.errors import DoorstepError
 from shared.log.opening import open_log
 from shared.loop.process import run_service
+from shared.observability.disk import DiskWatch
 from shared.observability.fail_points import FailPoints
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
@@ -54,7 +55,8 @@ class Tracker:
         self._server = HttpServer(own.host, own.port)
         self._log = open_log(settings)
         path = spool_path(settings)
-        self._spool = Spool(path, fail_points)
+        disk = DiskWatch(settings.home, settings.disk, self._metrics)
+        self._spool = Spool(path, fail_points, full=disk.word)
         self._following = Following(self._log, programme, self._metrics)
         self._forwarder = Forwarder(
             SpoolReader(path),
@@ -73,6 +75,7 @@ class Tracker:
             programme_ready=self._following.ready,
             healthy=self._healthy,
             ready=self._ready,
+            beside=disk.word,
         )
 
     def run(self) -> None:

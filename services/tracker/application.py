@@ -30,8 +30,12 @@ def application(
     programme_ready: Callable[[], bool],
     healthy: Callable[[], bool],
     ready: Callable[[], bool],
+    beside: Callable[[], str] = lambda: "",
 ) -> ASGIApp:
-    """Every route of the tracker. Raises Misconfigured when the secret is missing."""
+    """Every route of the tracker. Raises Misconfigured when the secret is missing.
+
+    `beside`: what a person should know although it is ready.
+    """
     own = settings.tracker
     actions = Actions(
         intake,
@@ -51,7 +55,7 @@ def application(
             *Unsubscribing(intake).routes(),
             *actions.routes(),
             *notifications.routes(),
-            *_health(intake.metrics, healthy, ready),
+            *_health(intake.metrics, healthy, ready, beside),
         ],
         exception_handlers={404: _not_found},
     )
@@ -59,7 +63,10 @@ def application(
 
 
 def _health(
-    metrics: Metrics, healthy: Callable[[], bool], ready: Callable[[], bool]
+    metrics: Metrics,
+    healthy: Callable[[], bool],
+    ready: Callable[[], bool],
+    beside: Callable[[], str],
 ) -> list[BaseRoute]:
     async def say_metrics(_: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
@@ -68,7 +75,9 @@ def _health(
         return _answer(healthy(), "healthy", "a thread of the tracker has ended")
 
     async def say_ready(_: Request) -> Response:
-        return _answer(ready(), "ready", "not ready: still reading the programme")
+        word = beside()
+        said = f"ready, but {word}" if word else "ready"
+        return _answer(ready(), said, "not ready: still reading the programme")
 
     return [
         Route("/metrics", say_metrics),

@@ -13,7 +13,7 @@ import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,9 +44,18 @@ class Spool:
     """The writing side. `keep` is called on one event loop; one thread commits."""
 
     def __init__(
-        self, path: Path, fail_points: FailPoints, *, most_waiting: int = MOST_WAITING
+        self,
+        path: Path,
+        fail_points: FailPoints,
+        *,
+        most_waiting: int = MOST_WAITING,
+        full: Callable[[], str] = lambda: "",
     ) -> None:
-        """Raises Misconfigured when another tracker holds the spool or it cannot be opened."""
+        """Raises Misconfigured when another tracker holds the spool or it cannot be opened.
+
+        `full`: why nothing more should be kept, before the disk is so full that nothing can be.
+        """
+        self._full = full
         self._lock_file = _lock(path)
         self._log = EmbeddedLog(path, partitions=1, topics=(TopicSpec(HITS),))
         self._fail_points, self._most_waiting = fail_points, most_waiting
@@ -70,8 +79,11 @@ class Spool:
     async def keep(self, hit: RawHit, at_ms: int, *, always: bool = False) -> None:
         """Return once the hit is durable. Raises NotKept.
 
-        `always`: also beyond the bound on waiting hits; for what must never be turned away.
+        `always`: also beyond the bound on waiting hits and on a disk that is nearly full; for what
+        must never be turned away.
         """
+        if not always and (word := self._full()):
+            raise NotKept(word)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         record = Record(HITS, 0, None, pack(hit), (), at_ms)
         with self._condition:

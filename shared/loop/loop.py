@@ -55,12 +55,17 @@ class Loop:
         before_turn: Callable[[], None] = lambda: None,
         rewind: Rewinding | None = None,
         ignored: Callable[[Stored], bool] = lambda _: False,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`ignored` says by a record's headers that the handler has no use for it."""
+        """`ignored` says by a record's headers that the handler has no use for it.
+
+        `held` says that nothing new is to be taken in; what is under way goes on.
+        """
         self._group, self._topics = group, tuple(topics)
         self._member, self._work = member, work
         self._settings, self._clock, self._metrics = settings, clock, metrics
         self._before_turn, self._ignored = before_turn, ignored
+        self._held, self._holding = held, False
         self._rewind = rewind or self._rewind_in_log
         self._journal = Journal("loop")
         self._stopping = threading.Event()
@@ -115,6 +120,7 @@ class Loop:
     def turn(self) -> Polled:
         """One turn: poll; take note of changed ownership; decode; handle and commit; the rest."""
         self._patience.insist(self._before_turn)
+        self._hold_or_go_on()
         self._wake_waiting()
         began = time.monotonic()
         polled = self._poll()
@@ -277,7 +283,18 @@ class Loop:
         self._member.pause(frozenset({number}))
         self._rewind_all({number})
 
+    def _hold_or_go_on(self) -> None:
+        """Pause every number while held; numbers that come meanwhile are paused, too."""
+        held, owned = self._held(), self._member.owned()
+        if held:
+            self._member.pause(owned)
+        elif self._holding:
+            self._member.resume(owned - self._waiting.keys())
+        self._holding = held
+
     def _wake_waiting(self) -> None:
+        if self._holding:
+            return
         now = time.monotonic()
         for number, (_, _, due) in list(self._waiting.items()):
             if due <= now:

@@ -20,7 +20,10 @@ from shared.observability.metrics import Metrics
 
 
 class AdminServer:
-    """Serves until `stop`. `healthy` and `ready` are asked at each request."""
+    """Serves until `stop`. `healthy` and `ready` are asked at each request.
+
+    `why_not`: why it is not ready although it runs, in words; empty when nothing is in the way.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class AdminServer:
         *,
         healthy: Callable[[], bool],
         ready: Callable[[], bool],
+        why_not: Callable[[], str] = lambda: "",
         questions: Sequence[BaseRoute] = (),
     ) -> None:
         app = Starlette(
@@ -41,6 +45,7 @@ class AdminServer:
             ]
         )
         self._exposition, self._healthy, self._ready = metrics.exposition, healthy, ready
+        self._why_not = why_not
         self._server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
         )
@@ -76,6 +81,8 @@ class AdminServer:
         return _answer(self._healthy(), "healthy", "the loop does not turn")
 
     async def _readyz(self, _: Request) -> Response:
+        if word := self._why_not():
+            return _answer(False, "", f"not ready: {word}")
         return _answer(self._ready(), "ready", "not ready: still reading tables or joining")
 
 

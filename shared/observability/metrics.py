@@ -104,6 +104,9 @@ class Metrics:
         self.disk_size = self._gauge(
             "doorstep_disk_size_bytes", "Size of the file system of the home folder."
         )
+        self.disk_stopped = self._gauge(
+            "doorstep_disk_stopped", "1 while no new work is taken in for want of room."
+        )
 
     def watch_disk(self, folder: Path) -> None:
         """Tell at each scrape of the file system that holds a folder, or will hold it."""

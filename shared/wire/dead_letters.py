@@ -1,9 +1,9 @@
-"""Dead letters: a record that could not be handled, whole, and why."""
+"""Dead letters: a record that could not be handled, whole, and why; and what became of it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from shared.wire.schema import WireModel
 
@@ -22,4 +22,20 @@ class DeadLetter(WireModel):
     key: str | None = None
     value: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    at: datetime
+
+
+class DeadLetterHandled(WireModel):
+    """Somebody has dealt with a letter; on `dead-letters` too, and younger, so it outlives it.
+
+    `letter` is the letter's `ce_id`. `people`: for how many a final state was ordered.
+    """
+
+    ce_type: ClassVar[str] = "dead-letter.handled"
+
+    letter: str
+    how: Literal["replayed", "discarded"]
+    reason: str = ""
+    people: int = 0
+    by: str = ""
     at: datetime

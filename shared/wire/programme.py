@@ -17,6 +17,7 @@ from pydantic import Field
 from shared.wire.schema import WireModel
 
 HALT_KEY: Final = "order/halt/all"
+RELEASE_KEY: Final = "order/release/sender"
 SEND_ORDER_KEY: Final = "order/send/"
 """Followed by the send id."""
 
@@ -72,6 +73,15 @@ class HaltOrder(WireModel):
     ordered_at: datetime
     ordered_by: str = ""
     reason: str = ""
+
+
+class ReleaseOrder(WireModel):
+    """Ends the hold of a ledger that was restored before it was given."""
+
+    ce_type: ClassVar[str] = "programme.order.release"
+
+    ordered_at: datetime
+    ordered_by: str = ""
 
 
 class SendDecision(WireModel):

@@ -53,3 +53,12 @@ class SupporterChanged(WireModel):
     given_areas: dict[str, str] = Field(default_factory=dict)
     consent: Consent | None = None
     subscription: Literal["subscribed", "unsubscribed"] | None = None
+
+
+class SupporterErased(WireModel):
+    """Everything that is known of this supporter is to be forgotten. Holds nothing else."""
+
+    ce_type: ClassVar[str] = "supporter.erased"
+
+    supporter_id: str
+    at: datetime

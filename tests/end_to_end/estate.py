@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -271,10 +271,8 @@ class Estate:
 
     def state_of(self, name: str) -> str:
         """The newest decision about a send."""
-        try:
+        with suppress(RetryLater):
             self._table.refresh()
-        except RetryLater:
-            pass
         found = self._programme.decisions.get(name)
         return "" if found is None else found.state
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from services.segmenter.people import engagement, memberships
 from services.segmenter.people.folding import Folding, Places
+from services.segmenter.people.forgetting import forget
 from services.segmenter.people.live_segments import LiveSegments
 from services.segmenter.people.memberships import Touched
 from services.segmenter.people.rule_facts import facts_changed
@@ -26,7 +27,7 @@ from shared.programme.definitions import Segment
 from shared.store.database import Database
 from shared.store.port import Store, Unit
 from shared.wire.events import Event
-from shared.wire.supporters import SupporterChanged
+from shared.wire.supporters import SupporterChanged, SupporterErased
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class _Batch:
     events: list[tuple[str, Event]] = field(default_factory=list)
     partitions: dict[str, int] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
 
 
 class People:
@@ -71,6 +73,7 @@ class People:
             if words
         }
         memberships.refresh(unit, self._live.standing(), touched, now)
+        forget(unit.connection, sorted(batch.erased))
         return {supporter_id: entry.cause for supporter_id, entry in touched.items()}
 
     def take(self, database: Database, partitions: AbstractSet[int]) -> None:
@@ -109,6 +112,10 @@ class People:
         batch = _Batch()
         for delivery in deliveries:
             data = delivery.envelope.data
+            if isinstance(data, SupporterErased):
+                self._check_place(delivery, data.supporter_id)
+                batch.erased.add(data.supporter_id)
+                continue
             if not isinstance(data, SupporterChanged | Event):
                 continue
             self._check_place(delivery, data.supporter_id)
