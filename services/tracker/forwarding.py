@@ -19,7 +19,7 @@ from services.tracker.facts import Making, records
 from services.tracker.raw_hits import Bearer, RawHit, SesHit, unpack
 from services.tracker.spool import HITS, SpoolReader
 from shared.clock import Clock, boot_seconds, to_ms
-from shared.errors import DoorstepError, NeverRetry, RetryLater, WrongStore
+from shared.errors import DoorstepError, NeverRetry, RetryLater, StorageFailed, WrongStore
 from shared.log.port import Publisher
 from shared.log.record import Record, Stored
 from shared.loop.delivery import dead_letter
@@ -181,7 +181,7 @@ class Forwarder:
                     return True
                 self._publisher.commit(outputs, cursor)
                 return True
-            except (RetryLater, apsw.Error, OSError) as error:
+            except (RetryLater, StorageFailed, apsw.Error, OSError) as error:
                 self._journal.warning("tracker.log_unavailable", hits=len(batch), reason=str(error))
             self._note_age(batch)
             self._wait(pause)
@@ -226,7 +226,7 @@ class Forwarder:
         try:
             while self._next - self._reader.ends()[0] > behind:
                 self._reader.trim(self._next)
-        except apsw.Error as error:  # they are wiped another time
+        except (StorageFailed, apsw.Error) as error:  # they are wiped another time
             self._journal.warning("tracker.spool_untrimmed", reason=str(error))
 
     def _note_age(self, batch: Sequence[Stored]) -> None:
