@@ -13,8 +13,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -74,9 +74,13 @@ class Estate:
         partitions: int = 24,
         say: Callable[[str], None] = tell_nobody,
         modules: Mapping[str, Sequence[str]] | None = None,
+        topic_configs: Mapping[str, Mapping[str, str]] | None = None,
         **settings: object,
     ) -> None:
-        """`counts`: service to how many. `modules`: what to run in place of a service's own."""
+        """`counts`: service to how many. `modules`: what to run in place of a service's own.
+        `topic_configs`: topic to what is other than planned.
+        """
+        self._topic_configs = topic_configs or {}
         self.home, self.cluster, self.server = home, cluster, server
         self._counts, self._say, self._modules = dict(counts), say, dict(modules or {})
         self.partitions = partitions
@@ -121,7 +125,12 @@ class Estate:
 
     def __enter__(self) -> Self:
         topics = Topics(self.cluster.bootstrap, self._kafka, self.partitions, TOPICS)
-        topics.create(topics.plan())
+        topics.create(
+            [
+                replace(plan, configs={**plan.configs, **self._topic_configs.get(plan.name, {})})
+                for plan in topics.plan()
+            ]
+        )
         topics.close()
         self.log = KafkaLog(self.cluster.bootstrap, self._kafka, self.home, self.partitions)
         self._table = Table(self.log.follow(PROGRAMME), self._programme.apply)
@@ -201,15 +210,16 @@ class Estate:
     def wait_until_working(self, *names: str, seconds: float = 90) -> None:
         """Until these (all, without names) own numbers, or listen."""
 
-        def working() -> bool:
-            self.supervise()
-            return all(
-                LISTENING.get(one.service, '"action": "loop.ownership"') in one.process.said()
-                for one in self.instances.values()
-                if not names or one.name in names
-            )
+        until(lambda: self.working(*names), f"{names or 'all'} to work", seconds=seconds)
 
-        until(working, f"{names or 'all'} to work", seconds=seconds)
+    def working(self, *names: str) -> bool:
+        """Whether these (all, without names) have owned numbers in this life, or listen."""
+        self.supervise()
+        return all(
+            LISTENING.get(one.service, '"action": "loop.ownership"') in one.process.said()
+            for one in self.instances.values()
+            if not names or one.name in names
+        )
 
     def stop_all(self) -> dict[str, float]:
         """Everybody leaves in order; how long each took."""
@@ -254,9 +264,7 @@ class Estate:
 
     def order(self, name: str, **changes: Any) -> None:
         """Change the order of a send that was launched, as `paused=True`."""
-        changed = self._orders[name].model_copy(
-            update={**changes, "ordered_at": datetime.now(UTC)}
-        )
+        changed = self._orders[name].model_copy(update={**changes, "ordered_at": datetime.now(UTC)})
         self._orders[name] = changed
         self.tell(send_order_record(changed))
 
@@ -273,10 +281,8 @@ class Estate:
 
     def state_of(self, name: str) -> str:
         """The newest decision about a send."""
-        try:
+        with suppress(RetryLater):
             self._table.refresh()
-        except RetryLater:
-            pass
         found = self._programme.decisions.get(name)
         return "" if found is None else found.state
 

@@ -217,9 +217,7 @@ class Pipeline(Station):
             assert process.alive(), f"{name} ended by itself: {process.said()[-3000:]}"
 
 
-def statement(
-    person: Person, tag: str, *, partitions: int = PARTITIONS, **changes: Any
-) -> Record:
+def statement(person: Person, tag: str, *, partitions: int = PARTITIONS, **changes: Any) -> Record:
     """What an import says of a person."""
     now = datetime.now(UTC)
     change = SupporterChanged.model_validate(

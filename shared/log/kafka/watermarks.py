@@ -18,7 +18,6 @@ from shared.errors import Misconfigured
 from shared.log.kafka.client import REQUEST_MS, Names, translated
 from shared.log.kafka.mends import make_finding
 
-
 JUST_MADE_SECONDS: Final = 5.0
 """A topic that one broker knows already, another may not know yet."""
 
