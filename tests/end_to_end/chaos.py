@@ -7,7 +7,7 @@
 A broker is killed and comes back; every service is killed with SIGKILL, over and over; a sender and
 a segmenter are frozen past their session timeout and thawed; one of each joins and one leaves;
 PostgreSQL is restarted; SES fails on both sides of acceptance; people leave and act meanwhile.
-Without --policy one half of the people is sent to under each. The verdict is the auditor's; besides,
+Without --policy each has a half of the people. The verdict is the auditor's; besides,
 nothing of ours may stand on `events` twice, and nothing among the dead letters.
 """
 
@@ -284,7 +284,7 @@ def _happen(estate: Estate, found: Sequence[Person], dice: random.Random) -> Non
 
 
 class Pulses:
-    """What waits to be resent is resent only when SES's events are known to come: mails to staff."""
+    """Mails to staff: what is in doubt is resent only when SES's events are known to come."""
 
     def __init__(self, estate: Estate, sends: Sequence[str], say: Story) -> None:
         self._estate, self._sends, self._say = estate, sends, say

@@ -209,7 +209,6 @@ class Estate:
 
     def wait_until_working(self, *names: str, seconds: float = 90) -> None:
         """Until these (all, without names) own numbers, or listen."""
-
         until(lambda: self.working(*names), f"{names or 'all'} to work", seconds=seconds)
 
     def working(self, *names: str) -> bool:

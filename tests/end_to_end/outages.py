@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
@@ -74,7 +75,8 @@ def links_of(estate: Estate, send: str) -> list[Links]:
 
 def unsubscribe(estate: Estate, links: Links) -> int:
     """One-click, as mailbox providers do it; the status of the answer."""
-    return _hit(_connection(estate), links.unsubscribe, "POST")
+    with closing(_connection(estate)) as connection:
+        return _hit(connection, links.unsubscribe, "POST")
 
 
 def outage_of_brokers(
@@ -124,7 +126,10 @@ def steady_hits(
     began = time.monotonic()
 
     def work() -> None:
-        connection = _connection(estate)
+        with closing(_connection(estate)) as connection:
+            hit_all(connection)
+
+    def hit_all(connection: http.client.HTTPConnection) -> None:
         while True:
             with lock:
                 entry = next(todo, None)

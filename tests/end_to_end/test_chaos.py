@@ -1,4 +1,4 @@
-"""Chaos on real brokers and a real database: doubled nobody, forgot nobody; and faults are found."""
+"""Chaos on real brokers and a database: doubled nobody, forgot nobody; faults are found."""
 
 from __future__ import annotations
 
