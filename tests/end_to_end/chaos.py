@@ -317,6 +317,8 @@ def _close(estate: Estate, run: Chaos, say: Story) -> dict[Policy, dict[str, Any
         for policy in run.policies
     }
     for verdict in verdicts.values():
+        for finding in verdict["findings"][:20]:
+            finding["story"] = estate.story_of(finding["message_id"])
         # SES repeats what a killed tracker kept and did not answer: the same event, the same id.
         verdict["told twice by SES"] = doubled[TRACKER]
         verdict["events twice"] = doubled.total() - doubled[TRACKER]

@@ -328,6 +328,20 @@ class Estate:
         verdict: dict[str, Any] = json.loads(done.stdout)
         return verdict
 
+    def story_of(self, message_id: str) -> dict[str, Any]:
+        """What SES was asked about a message, when its events were posted, what the ledger says."""
+        asked = [line for line in self.sandbox.journal() if line["tags"].get("m") == message_id]
+        with closing(apsw.Connection(str(self.home / "ses" / "events.sqlite3"))) as books:
+            posted = list(
+                books.execute(
+                    "select event_type, happened_ms, attempts, posted_ms from event"
+                    " join acceptance using (message_id) where instr(mail, ?) order by 2",
+                    (message_id,),
+                )
+            )
+        ledger = self._ledger.rows("select * from message where message_id = ?", (message_id,))
+        return {"asked": asked, "events": posted, "ledger": [[str(v) for v in r] for r in ledger]}
+
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask the database, as its superuser."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
