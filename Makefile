@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: demo doorstep test check bench kafka requirements clean
+.PHONY: demo doorstep test check bench kafka chaos outages requirements clean
 
 demo: $(BIN)/doorstep
 	@$(BIN)/python -m examples.demo $(DEMO_OPTIONS)
@@ -24,6 +24,12 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$(NAME) $(BENCH_OPTIONS)
+
+chaos: $(VENV)/.dev $(VENV)/.jvm
+	@$(BIN)/python -m tests.end_to_end.chaos $(CHAOS_OPTIONS)
+
+outages: $(VENV)/.dev $(VENV)/.jvm
+	@$(BIN)/python -m tests.end_to_end.outages $(OUTAGES_OPTIONS)
 
 kafka: $(VENV)/.jvm
 	@$(BIN)/python -m deploy.kafka $(KAFKA_OPTIONS)

@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -74,9 +74,13 @@ class Estate:
         partitions: int = 24,
         say: Callable[[str], None] = tell_nobody,
         modules: Mapping[str, Sequence[str]] | None = None,
+        topic_configs: Mapping[str, Mapping[str, str]] | None = None,
         **settings: object,
     ) -> None:
-        """`counts`: service to how many. `modules`: what to run in place of a service's own."""
+        """`counts`: service to how many. `modules`: what to run in place of a service's own.
+        `topic_configs`: topic to what is other than planned.
+        """
+        self._topic_configs = topic_configs or {}
         self.home, self.cluster, self.server = home, cluster, server
         self._counts, self._say, self._modules = dict(counts), say, dict(modules or {})
         self.partitions = partitions
@@ -121,7 +125,12 @@ class Estate:
 
     def __enter__(self) -> Self:
         topics = Topics(self.cluster.bootstrap, self._kafka, self.partitions, TOPICS)
-        topics.create(topics.plan())
+        topics.create(
+            [
+                replace(plan, configs={**plan.configs, **self._topic_configs.get(plan.name, {})})
+                for plan in topics.plan()
+            ]
+        )
         topics.close()
         self.log = KafkaLog(self.cluster.bootstrap, self._kafka, self.home, self.partitions)
         self._table = Table(self.log.follow(PROGRAMME), self._programme.apply)
@@ -200,16 +209,16 @@ class Estate:
 
     def wait_until_working(self, *names: str, seconds: float = 90) -> None:
         """Until these (all, without names) own numbers, or listen."""
+        until(lambda: self.working(*names), f"{names or 'all'} to work", seconds=seconds)
 
-        def working() -> bool:
-            self.supervise()
-            return all(
-                LISTENING.get(one.service, '"action": "loop.ownership"') in one.process.said()
-                for one in self.instances.values()
-                if not names or one.name in names
-            )
-
-        until(working, f"{names or 'all'} to work", seconds=seconds)
+    def working(self, *names: str) -> bool:
+        """Whether these (all, without names) have owned numbers in this life, or listen."""
+        self.supervise()
+        return all(
+            LISTENING.get(one.service, '"action": "loop.ownership"') in one.process.said()
+            for one in self.instances.values()
+            if not names or one.name in names
+        )
 
     def stop_all(self) -> dict[str, float]:
         """Everybody leaves in order; how long each took."""
@@ -318,6 +327,20 @@ class Estate:
         assert done.returncode in {0, 1}, done.stderr
         verdict: dict[str, Any] = json.loads(done.stdout)
         return verdict
+
+    def story_of(self, message_id: str) -> dict[str, Any]:
+        """What SES was asked about a message, when its events were posted, what the ledger says."""
+        asked = [line for line in self.sandbox.journal() if line["tags"].get("m") == message_id]
+        with closing(apsw.Connection(str(self.home / "ses" / "events.sqlite3"))) as books:
+            posted = list(
+                books.execute(
+                    "select event_type, happened_ms, attempts, posted_ms from event"
+                    " join acceptance using (message_id) where instr(mail, ?) order by 2",
+                    (message_id,),
+                )
+            )
+        ledger = self._ledger.rows("select * from message where message_id = ?", (message_id,))
+        return {"asked": asked, "events": posted, "ledger": [[str(v) for v in r] for r in ledger]}
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask the database, as its superuser."""
