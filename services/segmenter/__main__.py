@@ -77,8 +77,9 @@ class SegmenterService:
         # A SQLite store is of one instance alone: whatever is in it, that one speaks for.
         alone = dialect_of(store.connection) == "sqlite"
         everything = frozenset(range(settings.partitions))
+        self._reader = store.reader()
         questions = Questions(
-            store.reader(), programme, (lambda: everything) if alone else store.owned,
+            self._reader, programme, (lambda: everything) if alone else store.owned,
             settings.partitions, clock,
         )  # fmt: skip
         self._admin = AdminServer(
@@ -98,6 +99,7 @@ class SegmenterService:
             self._programme.close()
             self._withdrawals.close()
             self._log.close()
+            self._reader.close()
             self._store.close()
 
     def stop(self) -> None:

@@ -105,8 +105,6 @@ class SharedPace:
         self._db, self._rate, self._clock = database, rate, clock
         self._left, self._left_until = 0, 0.0
         self._too_fast = False
-        full = Bucket.start(rate, 0.0)
-        database.execute(_BEGIN, (full.rate, full.tokens))
 
     def take(self, wanted: int) -> int:
         """What is left of the last grant, while it lasts, else a new one."""
@@ -119,8 +117,7 @@ class SharedPace:
             self._left -= granted
             return granted
         self._left, self._left_until = 0, now + EXPIRY_SECONDS
-        ((granted,),) = self._db.execute(_TAKE, (self._rate, float(wanted)))
-        return int(granted)
+        return self._lease(wanted)
 
     def give_back(self, unused: int) -> None:
         """For the next window, if it comes before the grant expires."""
@@ -129,3 +126,12 @@ class SharedPace:
     def slow_down(self) -> None:
         """Said to the others with the next lease: before that, we start nothing anyway."""
         self._left, self._too_fast = 0, True
+
+    def _lease(self, wanted: int) -> int:
+        asked = (self._rate, float(wanted))
+        found = self._db.execute(_TAKE, asked).fetchall()
+        if not found:  # the first sender on this store
+            full = Bucket.start(self._rate, 0.0)
+            self._db.execute(_BEGIN, (full.rate, full.tokens))
+            found = self._db.execute(_TAKE, asked).fetchall()
+        return int(found[0][0])

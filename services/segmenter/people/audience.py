@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from services.segmenter.people.attuning import attune, with_lists
+from services.segmenter.people import samples
 from services.segmenter.people.ownership import Owned
 from services.segmenter.people.rules_sql import Asked, Condition, compile_rule
 from services.segmenter.people.withdrawals import EVERYTHING
@@ -121,7 +121,7 @@ def count(
         suppressed=f"({person.sql} or {inbox.sql})",
     )
     for reason, number, without_place in connection.execute(
-        with_lists(connection, sql),
+        sql,
         (*person.parameters, *inbox.parameters, *condition.parameters),
     ):
         by_reason[reason] = number
@@ -148,7 +148,7 @@ def audience(
     """
     condition = _compiled(connection, rule, as_of, "partition")
     free = _free(topic, send_id)
-    sql = with_lists(connection, _AUDIENCE.format(condition=condition.sql, free=free.sql))
+    sql = _AUDIENCE.format(condition=condition.sql, free=free.sql)
     after = ""
     while True:
         values = (partition, after, *condition.parameters, *free.parameters, page)
@@ -183,7 +183,7 @@ def holding(
     return {
         supporter_id
         for (supporter_id,) in connection.execute(
-            with_lists(connection, _HOLDING.format(condition=condition.sql)),
+            _HOLDING.format(condition=condition.sql),
             (json.dumps(list(supporter_ids)), *condition.parameters),
         )
     }
@@ -194,9 +194,7 @@ def done_any(
 ) -> set[str]:
     """Those of the given who ever did one of the actions (what `unless_done` asks)."""
     asked = (json.dumps(list(supporter_ids)), json.dumps(list(actions)))
-    return {
-        supporter_id for (supporter_id,) in connection.execute(with_lists(connection, _DONE), asked)
-    }
+    return {supporter_id for (supporter_id,) in connection.execute(_DONE, asked)}
 
 
 def scopes(topic: str | None, send_id: str | None) -> list[str]:
@@ -210,7 +208,7 @@ def scopes(topic: str | None, send_id: str | None) -> list[str]:
 
 
 def _compiled(connection: Database, rule: Rule, as_of: datetime, asked: Asked) -> Condition:
-    attune(connection)
+    samples.teach(connection)
     return compile_rule(rule, as_of, asked)
 
 
@@ -237,7 +235,7 @@ def _members(
     connection: Database, who: Condition, topic: str | None, send_id: str | None
 ) -> Iterator[Member]:
     free = _free(topic, send_id)
-    sql = with_lists(connection, _MEMBERS.format(who=who.sql, free=free.sql))
+    sql = _MEMBERS.format(who=who.sql, free=free.sql)
     for row in connection.execute(sql, (*who.parameters, *free.parameters)):
         yield _member(row)
 

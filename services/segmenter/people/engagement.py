@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.upserts import Upsert
 from shared.clock import to_ms
 from shared.errors import NeverRetry
@@ -176,7 +175,7 @@ def sent_at(connection: Database, messages: Iterable[Message]) -> dict[Message, 
     return {
         Message(send_id, supporter_id, occurrence): accepted_at
         for send_id, supporter_id, occurrence, accepted_at in connection.execute(
-            with_lists(connection, _SENT_AT), (sends, people)
+            _SENT_AT, (sends, people)
         )
     }
 

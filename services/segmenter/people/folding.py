@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.engagement import Message, Told, sent_at
 from services.segmenter.people.places.areas import Place
 from services.segmenter.people.portrait import paint
@@ -153,4 +152,4 @@ def _with_fact(profile: Profile, told: Told, sent: Mapping[Message, int]) -> Pro
 def _inboxes_left(connection: Database, subjects: Iterable[str]) -> set[str]:
     """Those of the subjects that are the inbox of somebody who wants no mail."""
     asked = json.dumps(list(subjects))
-    return {key for (key,) in connection.execute(with_lists(connection, _LEFT), (asked,))}
+    return {key for (key,) in connection.execute(_LEFT, (asked,))}

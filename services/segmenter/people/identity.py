@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.ownership import Owned
 from shared.store.database import Database
 
@@ -47,7 +46,7 @@ def by_external(
     return {
         (source, external_id): Meant(supporter_id, first_at)
         for source, external_id, supporter_id, first_at in connection.execute(
-            with_lists(connection, _BY_EXTERNAL), (sources, ids)
+            _BY_EXTERNAL, (sources, ids)
         )
         if (source, external_id) in wanted and owned.has(supporter_id)
     }
@@ -58,7 +57,7 @@ def by_address(connection: Database, address_keys: Iterable[str], owned: Owned) 
     Where several share an inbox, the one who joined first.
     """
     asked = json.dumps(list(address_keys))
-    sql = with_lists(connection, _BY_ADDRESS.format(owned=owned.sql("partition")))
+    sql = _BY_ADDRESS.format(owned=owned.sql("partition"))
     return {
         address_key: Meant(supporter_id, joined_at)
         for address_key, supporter_id, joined_at in connection.execute(sql, (asked,))

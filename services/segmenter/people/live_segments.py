@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from services.segmenter.people.attuning import attune, with_lists
+from services.segmenter.people import samples
 from services.segmenter.people.ownership import Owned
 from services.segmenter.people.rule_facts import Window, facts_of, windows_of
 from services.segmenter.people.rules_sql import RuleUnusable, compile_rule
@@ -147,13 +147,13 @@ class LiveSegments:
             database.execute(_EMPTY.format(within=there), (seeding.name,))
             database.execute(_FORGET.format(within=there), (seeding.name,))
             return
-        attune(database)
+        samples.teach(database)
         many = len(seeding.partitions) * 4 >= self._partitions
         condition = compile_rule(seeding.live.rule, as_of, "everyone" if many else "partition")
         texts = {
             "within": there, "m_within": whose.sql("m.partition"),
             "s_within": whose.sql("s.partition"),
-            "condition": with_lists(database, condition.sql),
+            "condition": condition.sql,
         }  # fmt: skip
         database.execute(
             _UNSEED.format(**texts), (seeding.name, seeding.name, *condition.parameters)

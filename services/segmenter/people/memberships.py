@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from services.segmenter.people.attuning import attune, with_lists
+from services.segmenter.people import samples
 from services.segmenter.people.live_segments import Live, Standing
 from services.segmenter.people.rules_sql import MOST_PARAMETERS, compile_rule
 from shared.clock import to_ms
@@ -135,18 +135,18 @@ def sweep(unit: Unit, standing: Sequence[Standing], as_of: datetime, owned: froz
 
 def _known(database: Database, supporter_ids: Sequence[str]) -> dict[str, int]:
     """Those that are known, with their partitions."""
-    return dict(database.execute(with_lists(database, _KNOWN), (json.dumps(supporter_ids),)))
+    return dict(database.execute(_KNOWN, (json.dumps(supporter_ids),)))
 
 
 def _move(unit: Unit, asked: Sequence[str], questions: Sequence[Question], as_of: datetime) -> int:
     """Ask the questions, all of which are about some of `asked`; how many moved."""
     connection, moved = unit.connection, 0
-    attune(connection)
+    samples.teach(connection)
     before, listed = _gather(connection, asked)
     for some in _statements(questions, as_of, _AT_A_TIME[dialect_of(connection)]):
         sql = before + "\n    union all".join(part for _, part, _ in some)
         values = [value for _, _, values in some for value in values]
-        found = connection.execute(with_lists(connection, sql), (*listed, *values)).fetchall()
+        found = connection.execute(sql, (*listed, *values)).fetchall()
         moved += _write(unit, [question for question, _, _ in some], sorted(found), as_of)
     return moved
 

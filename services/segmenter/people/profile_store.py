@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.portrait import TO_JSON, Area, Portrait
 from services.segmenter.people.profiles import NOBODY_YET, Profile, from_memory, to_memory
 from services.segmenter.people.upserts import Upsert, taken_over
@@ -129,9 +128,7 @@ def read_kept(connection: Database, supporter_ids: Iterable[str]) -> dict[str, K
     asked = json.dumps(list(supporter_ids))
     return {
         supporter_id: Kept(from_memory(memory), _areas(areas), Withdrawn.from_text(withdrawn))
-        for supporter_id, memory, areas, withdrawn in connection.execute(
-            with_lists(connection, _READ), (asked,)
-        )
+        for supporter_id, memory, areas, withdrawn in connection.execute(_READ, (asked,))
     }
 
 

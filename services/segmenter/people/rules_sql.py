@@ -70,7 +70,7 @@ def compile_rule(rule: Rule, as_of: datetime, asked: Asked = "given") -> Conditi
     """The condition on `s` that holds exactly for the supporters the rule means.
 
     Raises RuleUnusable: nested too deep, too many values, a comparison without its value. A rule
-    with seeded samples needs `attuning.attune` on the connection.
+    with seeded samples needs `samples.teach` on the connection.
     """
     as_of_ms = to_ms(as_of)
     parts = rule.parts if isinstance(rule, AllOf) else (rule,)

@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.upserts import Upsert, taken_over
 from services.segmenter.people.withdrawals import EVERYTHING
 from shared.clock import to_ms
@@ -174,4 +173,4 @@ def reasons_of(
 ) -> dict[str, str]:
     """Why each of the subjects is suppressed in one of the scopes; the others are absent."""
     asked = (json.dumps(list(subjects)), json.dumps(list(scopes)))
-    return dict(connection.execute(with_lists(connection, _REASONS), asked))
+    return dict(connection.execute(_REASONS, asked))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
+from services.segmenter.sends.programme import Planned
 from shared.wire.control import FreezeReported, ProgressReported
 from shared.wire.programme import SendDecision, SendOrder
 
@@ -97,3 +98,13 @@ def decide_finish(
             "decided_at": now,
         }
     )
+
+
+def closed_at(planned: Planned, now: datetime) -> datetime | None:
+    """Since when nobody more can come into the audience; None while somebody still may."""
+    send, order = planned.send, planned.order
+    if order.cancelled:
+        return order.ordered_at
+    if send.mode == "once":
+        return order.due_at
+    return send.until if send.until is not None and send.until <= now else None

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.segmenter.people.attuning import with_lists
 from services.segmenter.people.ownership import Owned, among
 from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
@@ -181,7 +180,7 @@ class FrozenSets:
         return [
             (send_id, supporter_id, partition)
             for send_id, supporter_id, partition in self._db.execute(
-                with_lists(self._db, _OPEN), (json.dumps(list(supporter_ids)),)
+                _OPEN, (json.dumps(list(supporter_ids)),)
             )
         ]
 

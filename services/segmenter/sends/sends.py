@@ -1,38 +1,36 @@
 """The sends of a segmenter: launch in two steps, release in waves, books.
 
 Step one: each partition freezes its part and reports it on `control`. Step two: the owner of the
-send's key decides when all have reported, and writes the decision to the programme; partitions
-release on it. `finished` goes the same way. What happens when is in `tick`, in order.
+send's key decides when all have reported (see `deciding`), and writes the decision to the
+programme; partitions release on it. `finished` goes the same way. What happens when is in `tick`,
+in order.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from services.segmenter.people.audience import Chosen, done_any, members_by_id
 from services.segmenter.people.ownership import Owned
 from services.segmenter.sends.audience_batches import Frozen, batches, recipient
-from services.segmenter.sends.decisions import approve_held, decide_finish, decide_launch
+from services.segmenter.sends.deciding import Deciding
+from services.segmenter.sends.decisions import closed_at
 from services.segmenter.sends.freezing import Barrier, add_members, freeze
 from services.segmenter.sends.frozen_sets import FrozenSets
 from services.segmenter.sends.outcome_events import emit_final, exclusion
 from services.segmenter.sends.programme import Planned, ProgrammeView
 from services.segmenter.sends.reports import Reports, progress_record
 from shared.clock import to_ms
-from shared.ids import event_id
 from shared.log.partitioner import partition_of
-from shared.log.record import Record, TopicPartition
-from shared.log.topics import PROGRAMME
+from shared.log.record import TopicPartition
 from shared.loop.delivery import Delivery
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
-from shared.wire.cloudevents import encode
 from shared.wire.control import FreezeReported, ProgressReported
 from shared.wire.events import FINAL_KINDS, Event, EventKind
-from shared.wire.programme import SendDecision
 
 PAGE = 500
 REPORT_MS = 1_000
@@ -58,6 +56,7 @@ class Sends:
         self._store, self._programme = store, programme
         self._partitions, self._wave = partitions, wave_recipients
         self._barrier = Barrier(end_offsets)
+        self._deciding = Deciding(store, programme, partitions, fail_points)
         self._fail_points, self._metrics = fail_points, metrics
         self._next_tick_ms = 0
         self._until = 0.0
@@ -99,7 +98,7 @@ class Sends:
         self._until = time.monotonic() + LONGEST_TICK_SECONDS
         if not self._programme.halted:
             self._freeze_due(owned, now)
-            self._decide(owned, now)
+            self._deciding.decide(owned, now)
             self._qualify(owned, now)
             self._release(owned, now)
         self._close_unreleased(owned, now)
@@ -144,64 +143,13 @@ class Sends:
     def _late(self) -> bool:
         return time.monotonic() > self._until
 
-    def _decide(self, owned: list[int], now: datetime) -> None:
-        """For sends whose key is in an owned partition."""
-        for send_id in list(self._programme.orders):
-            home = partition_of(send_id, self._partitions)
-            if home not in owned:
-                continue
-            planned = self._programme.planned(send_id)
-            decision = None if planned is None else self._decision(planned, now)
-            if decision is None:
-                continue
-            with self._store.unit() as unit:
-                unit.emit(home, _decision_record(decision))
-                Reports(unit.connection).note_decision(decision, home)
-            self._fail_points.reach("segmenter.decide.after_commit")
-
-    def _decision(self, planned: Planned, now: datetime) -> SendDecision | None:
-        """What is to be decided about a send now, if anything."""
-        name, due_at = planned.send.name, planned.order.due_at
-        if due_at is None or due_at > now:
-            return None
-        made = self._programme.decisions.get((name, 0))
-        if made is not None and made.state not in {"released", "held"}:
-            return None
-        noted = Reports(self._store.connection).decided(name, 0)
-        if noted is not None and (made is None or made.state != noted):
-            return None  # decided, by us or by the owner before us, and not on our programme yet
-        return self._first(planned, now) if made is None else self._next(planned, made, now)
-
-    def _first(self, planned: Planned, now: datetime) -> SendDecision | None:
-        order, send = planned.order, planned.send
-        freezes = Reports(self._store.connection).freezes(send.name, 0)
-        if order.cancelled:
-            return _cancelled(send.name, freezes, self._partitions, now)
-        if send.mode == "newly_qualifies":
-            begun = len(freezes) == self._partitions
-            return _plain(send.name, "released", "", now) if begun else None
-        return decide_launch(order, 0, freezes, self._partitions, now)
-
-    def _next(self, planned: Planned, made: SendDecision, now: datetime) -> SendDecision | None:
-        order, send = planned.order, planned.send
-        held = approve_held(made, order, now)
-        if held is not None:
-            return held
-        since = _closed_at(planned, now)
-        if since is None:
-            return None
-        progress = Reports(self._store.connection).progress(send.name, 0)
-        return decide_finish(
-            made, progress, self._partitions, now, since=since, cancelled=order.cancelled
-        )
-
     def _qualify(self, owned: list[int], now: datetime) -> None:
         """People who entered the segment of a `newly qualifies` send since it was launched."""
         for planned in self._running():
             send, order = planned.send, planned.order
             if send.mode != "newly_qualifies" or order.cancelled or order.paused:
                 continue
-            if _closed_at(planned, now) is not None or order.due_at is None:
+            if closed_at(planned, now) is not None or order.due_at is None:
                 continue
             found = FrozenSets(self._store.connection).newly_qualified(
                 send.name, send.topic, send.segment, to_ms(order.due_at),
@@ -310,7 +258,7 @@ class Sends:
 
     def _close_unreleased(self, owned: list[int], now: datetime) -> None:
         """Cancelled or late before release: each person gets a final state."""
-        for planned in self._frozen_sends():
+        for planned in self._frozen_sends("released", "held", "cancelled"):
             state: EventKind
             if planned.order.cancelled:
                 state, reason = "cancelled", "the send was cancelled"
@@ -337,8 +285,8 @@ class Sends:
 
     def _say_last(self, owned: list[int], now: datetime) -> None:
         """Every part of a send that takes in nobody more reports once again: that closes it."""
-        for planned in self._frozen_sends():
-            name, since = planned.send.name, _closed_at(planned, now)
+        for planned in self._frozen_sends("released", "held"):
+            name, since = planned.send.name, closed_at(planned, now)
             if since is None or (name, since) in self._said_last:
                 continue
             with self._store.unit() as unit:
@@ -389,13 +337,15 @@ class Sends:
         order = {"urgent": 0, "normal": 1, "low": 2}
         return sorted(found, key=lambda planned: order[planned.send.priority])
 
-    def _frozen_sends(self) -> list[Planned]:
-        """Sends that may have unreleased people."""
+    def _frozen_sends(self, *states: str) -> list[Planned]:
+        """Sends that are not decided yet, or decided so. A part that another instance froze, or we
+        did, may stand when `cancelled` is decided already.
+        """
         return [
             planned
             for send_id in self._programme.orders
             if (decision := self._programme.decisions.get((send_id, 0))) is None
-            or decision.state in {"released", "held"}
+            or decision.state in states
             if (planned := self._programme.planned(send_id)) is not None
         ]
 
@@ -405,49 +355,3 @@ def _keepable(event: Event) -> Event:
     if event.reason is None or "\x00" not in event.reason:
         return event
     return event.model_copy(update={"reason": event.reason.replace("\x00", "\ufffd")})
-
-
-def _closed_at(planned: Planned, now: datetime) -> datetime | None:
-    """Since when nobody more can come into the audience; None while somebody still may."""
-    send, order = planned.send, planned.order
-    if order.cancelled:
-        return order.ordered_at
-    if send.mode == "once":
-        return order.due_at
-    return send.until if send.until is not None and send.until <= now else None
-
-
-def _cancelled(
-    send_id: str, freezes: Mapping[int, FreezeReported], partitions: int, now: datetime
-) -> SendDecision | None:
-    """Cancelled before it was released; held until the people of parts frozen by then are closed.
-
-    Parts that see the order before they freeze begin empty, so that every partition reports.
-    """
-    if len(freezes) < partitions:
-        return None
-    frozen = sum(report.frozen for report in freezes.values())
-    if not frozen:
-        return _plain(send_id, "cancelled", "cancelled before it was due", now)
-    held = _plain(send_id, "held", "cancelled while it was being frozen", now)
-    return held.model_copy(update={"frozen": frozen})
-
-
-def _plain(send_id: str, state: str, reason: str, now: datetime) -> SendDecision:
-    return SendDecision.model_validate(
-        {"send_id": send_id, "occurrence": 0, "state": state, "reason": reason, "decided_at": now}
-    )
-
-
-def _decision_record(decision: SendDecision) -> Record:
-    key = f"decision/send/{decision.send_id}/{decision.occurrence}"
-    return encode(
-        decision,
-        id=event_id("decision", key, decision.state, decision.decided_at.isoformat()),
-        source="segmenter",
-        subject=decision.send_id,
-        time=decision.decided_at,
-        topic=PROGRAMME,
-        partition=0,
-        key=key,
-    )

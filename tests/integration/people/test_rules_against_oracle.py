@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.segmenter.people.attuning import attune
+from services.segmenter.people import samples
 from services.segmenter.people.audience import holding
 from services.segmenter.people.explaining import explain
 from services.segmenter.people.rules_sql import Asked, compile_rule
@@ -37,7 +37,7 @@ ONE_WORLD = settings(
 
 def found(world: World, rule: Rule, asked: Asked, as_of: datetime = AS_OF) -> set[str]:
     """Who the compiled rule means."""
-    attune(world.connection)
+    samples.teach(world.connection)
     condition = compile_rule(rule, as_of, asked)
     rows = world.connection.execute(
         f"select s.supporter_id from supporter s where {condition.sql}", condition.parameters

@@ -13,6 +13,7 @@ from services.segmenter.people.handler import People
 from services.segmenter.people.places.areas import Resolver
 from services.segmenter.people.places.coordinates import GridReader
 from services.segmenter.people.places.directory import Directory
+from services.segmenter.sends.frozen_sets import FrozenSets
 from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.reports import Reports
 from services.segmenter.sends.sends import Sends
@@ -105,6 +106,29 @@ def test_a_decision_that_stands_is_not_made_anew_by_who_has_not_read_it(
         unit.connection.execute("delete from report where kind = 'decision'")
     owner.tick()
     assert "programme" in owner.said(), "without it, it would"
+    owner.close()
+
+
+def test_a_part_that_stands_when_its_send_is_cancelled_already_ends_each_person(
+    store: Store[Unit], quiet_town: Town
+) -> None:
+    """The owner of the send may decide before whoever froze the part has read of the order."""
+    quiet_town.apply(TOWN, ASK)
+    quiet_town.order(ASK, cancelled=True)
+    owner = Owner(store, quiet_town)
+    owner.read()
+    owner.programme.decisions["ask", 0] = SendDecision(
+        send_id="ask", occurrence=0, state="cancelled", decided_at=NOW
+    )
+    owner.take()
+    with store.unit() as unit:
+        sets = FrozenSets(unit.connection)
+        sets.begin("ask", 0, 1, "frozen", 0)
+        sets.fill([("ask", 0, "ada", 1, "m", "k", "a", "", "{}", None, None, 0)])
+    owner.tick()
+    assert sorted(owner.said()) == ["control", "events"]
+    states = store.connection.execute("select state, reason from frozen").fetchall()
+    assert states == [("cancelled", "the send was cancelled")]
     owner.close()
 
 
