@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from shared.log.port import Follower, Member, Polled
 from shared.log.record import Position, Record, Stored, TopicPartition
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def record(text: str, partition: int = 0, topic: str = "in", key: str = "k") -> Record:
