@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from services.sender.channel import Channel
 from services.sender.dispatch import Dispatcher
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
@@ -13,7 +14,7 @@ from services.sender.schema import LEDGER_DDL
 from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
-from shared.clock import SystemClock
+from shared.clock import SystemClock, to_ms
 from shared.log.opening import open_log
 from shared.log.topics import EVENTS, MESSAGES
 from shared.loop.loop import Loop
@@ -62,13 +63,15 @@ class Sender:
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
             fail_points, metrics, held=disk.low,
         )  # fmt: skip
+        settle_ms = int(own.settle_seconds * 1000)
+        channel = Channel(settle_ms, to_ms(clock.now()))
         upkeep = Upkeep(
-            self._store, own, self._orders, self._log.end_offsets,
+            self._store, own, self._orders, self._log.end_offsets, channel.steady,
             fail_points, metrics,
         )  # fmt: skip
         handler = Intake(
             self._store, self._dispatcher, upkeep, clock, metrics,
-            settle_ms=int(own.settle_seconds * 1000),
+            settle_ms=settle_ms, channel=channel,
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)

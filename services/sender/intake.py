@@ -11,6 +11,7 @@ from datetime import datetime
 
 import zstandard
 
+from services.sender.channel import Channel
 from services.sender.dispatch import Dispatcher
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
@@ -56,7 +57,9 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         settle_ms: int,
+        channel: Channel,
     ) -> None:
+        self._channel = channel
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
         for state in FINAL_KINDS:
@@ -75,6 +78,7 @@ class Intake:
                     batches.append((batch, content_of(delivery.stored)))
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
+                    self._channel.heard(to_ms(event.at), to_ms(self._clock.now()))
                     partition = delivery.stored.partition
                     newest_ms[partition] = max(newest_ms.get(partition, 0), to_ms(event.at))
                     taken.append((message_id, event.ses_message_id))

@@ -41,12 +41,14 @@ def settle(  # noqa: PLR0911 - a table of cases reads best as one
     margin_ms: int,
     channel_ms: int,
     events_read_ms: int,
+    steady: bool,
     order: Literal["leave", "resend"] | None = None,
 ) -> tuple[Decision, str]:
     """What to do now, and the reason to record.
 
     `channel_ms`: time of the newest SES event read; `events_read_ms`: a time up to which all
-    events on the log have been read. `order`: what an operator asked for, over the policy.
+    events on the log have been read; `steady`: whether events come as they happen (channel.py).
+    `order`: what an operator asked for, over the policy.
     """
     if order == "leave":
         return "leave", "left by an operator"
@@ -63,7 +65,7 @@ def settle(  # noqa: PLR0911 - a table of cases reads best as one
         return "leave", f"{said} within the settle window"
     if doubt.attempt > 1:
         return "leave", "in doubt again after it was resent once"
-    if not alive:
+    if not (alive and steady):
         if now_ms < doubt.settle_after_ms + SILENT_WINDOWS * window_ms:
             return "wait", "the event channel has not proven alive"
         return "leave", "not resent: the event channel stayed silent; an operator may decide"

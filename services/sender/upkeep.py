@@ -41,11 +41,13 @@ class Upkeep:
         settings: SenderSettings,
         orders: Callable[[], Orders],
         end_offsets: Callable[[str], dict[int, int]],
+        steady: Callable[[int], bool],
         fail_points: FailPoints,
         metrics: Metrics,
     ) -> None:
+        """`steady` says of a time whether SES's events come as they happen."""
         self._store, self._settings = store, settings
-        self._orders = orders
+        self._orders, self._steady = orders, steady
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
         self._next_ms = self._next_count_ms = self._next_slack_ms = 0
@@ -114,6 +116,7 @@ class Upkeep:
                 margin_ms=self.margin_ms(),
                 channel_ms=channel_ms,
                 events_read_ms=events_read_ms,
+                steady=self._steady(to_ms(now)),
                 order=_order_for(doubt, orders),
             )
             if decision != "wait":

@@ -30,6 +30,7 @@ def left(*, resend: bool = True, deadline_ms: int | None = None, **known: Any) -
     moment = {
         "now_ms": LONG_AFTER_MS, "window_ms": WINDOW_MS, "margin_ms": 0,
         "channel_ms": SETTLE_AFTER_MS, "events_read_ms": SETTLE_AFTER_MS,
+        "steady": True,
     }  # fmt: skip
     decision, reason = settle(doubt, **(moment | known))
     assert decision == "leave"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.sender.channel import Channel
 from services.sender.settling import SILENT_WINDOWS, InDoubt, settle
 
 WINDOW = 60_000
@@ -20,7 +21,7 @@ DOUBT = InDoubt(
 )  # fmt: skip
 PROVEN: dict[str, Any] = {
     "now_ms": END + 1, "window_ms": WINDOW, "margin_ms": 10_000, "channel_ms": END,
-    "events_read_ms": END,
+    "events_read_ms": END, "steady": True,
 }  # fmt: skip
 
 
@@ -45,6 +46,33 @@ def test_a_silent_channel_is_waited_for_and_then_left_to_an_operator() -> None:
     late = END + SILENT_WINDOWS * WINDOW
     assert decided(channel_ms=0, now_ms=late - 1) == "wait"
     assert decided(channel_ms=0, now_ms=late) == "leave"
+
+
+def test_a_channel_that_has_just_come_back_proves_nothing_yet() -> None:
+    """What it missed is posted again one by one; ours may be among it."""
+    assert decided(steady=False) == "wait"
+    assert decided(steady=False, now_ms=END + SILENT_WINDOWS * WINDOW) == "leave"
+    assert decided(replace(DOUBT, resend=False), steady=False) == "leave"
+
+
+@pytest.mark.parametrize(
+    ("heard", "steady"),
+    [
+        ([], True),
+        ([(50_000, 50_000), (59_000, 59_000)], False),
+        ([(15_000, 15_000), (30_000, 30_000), (45_000, 45_000), (59_000, 59_000)], True),
+        ([(15_000, 15_000), (30_000, 50_000), (59_000, 59_000)], False),
+    ],
+    ids=["silent since long", "back from silence", "running", "brought something late"],
+)
+def test_a_channel_is_steady_when_it_has_run_for_a_while(
+    heard: list[tuple[int, int]], steady: bool
+) -> None:
+    channel = Channel(WINDOW, 0)
+    assert not channel.steady(WINDOW // 3 - 1)
+    for at, now in heard:
+        channel.heard(at, now)
+    assert channel.steady(60_000) is steady
 
 
 def test_nothing_is_decided_before_all_events_of_the_window_are_read() -> None:
