@@ -1,8 +1,8 @@
 """One connection to PostgreSQL that looks like any other `Database`, and comes back when lost.
 
 Everything psycopg raises is translated here: a connection that was lost becomes StoreUnavailable,
-whatever may succeed when tried again RetryLater. Outside a transaction a lost connection is replaced
-at the next statement; inside one it never is.
+whatever may succeed when tried again RetryLater. Outside a transaction a lost connection is
+replaced at the next statement; inside one it never is.
 """
 
 from __future__ import annotations
