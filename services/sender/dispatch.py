@@ -316,6 +316,7 @@ class Dispatcher:
         started: list[tuple[Candidate, OutgoingMail]] = []
         looks = LOOKS
         if held := ledger.holds():
+            unit.check(*partitions)
             ledger.unhold({send_id: tables.resumed_ms.get(send_id, 0) for send_id in held})
         for send_id in _sends(ledger, tables):
             while len(started) < granted and looks > 0:

@@ -76,22 +76,24 @@ class Upkeep:
     def _expire(self, owned: list[int], now: datetime) -> None:
         before = to_ms(now) + self.margin_ms()
         while ids := Ledger(self._store.connection).overdue(before, owned, CHUNK):
-            self._finish(ids, "expired", "its deadline came first", now)
+            self._finish(owned, ids, "expired", "its deadline came first", now)
 
     def _cancel(self, owned: list[int], now: datetime) -> None:
         for send_id in sorted(self._orders().cancelled):
             ledger = Ledger(self._store.connection)
             while ids := ledger.ready_of(send_id, owned, CHUNK):
-                self._finish(ids, "cancelled", "the send was cancelled", now)
+                self._finish(owned, ids, "cancelled", "the send was cancelled", now)
 
     def _finish(
         self,
+        owned: Sequence[int],
         ids: Iterable[str],
         state: Literal["expired", "cancelled"],
         reason: str,
         now: datetime,
     ) -> None:
         with self._store.unit() as unit:
+            unit.check(*owned)
             ends = [(message_id, state, reason) for message_id in ids]
             facts = Ledger(unit.connection).finish(ends, to_ms(now), expected="ready")
             tell(unit, facts, now, self._metrics)

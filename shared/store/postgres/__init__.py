@@ -1,4 +1,5 @@
 """The PostgreSQL body of a store: one database, a schema for each service, several instances.
 
-connection speaks to the server, dialect translates, migrations make the tables, store is the port.
+connection speaks to the server, sessions says how, dialect translates, migrations make the tables,
+store is the port. Connection and sessions alone import psycopg.
 """

@@ -1,56 +1,27 @@
 """One connection to PostgreSQL that looks like any other `Database`, and comes back when lost.
 
-The only module of ours that knows psycopg. Everything it raises is translated here: a connection
-that was lost becomes StoreUnavailable, whatever may succeed when tried again RetryLater. Outside a
-transaction a lost connection is replaced at the next statement; inside one it never is.
+Everything psycopg raises is translated here: a connection that was lost becomes StoreUnavailable,
+whatever may succeed when tried again RetryLater. Outside a transaction a lost connection is
+replaced at the next statement; inside one it never is.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
 from psycopg.adapt import Loader
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 
 from shared.errors import Misconfigured, RetryLater, StoreUnavailable
 from shared.store.database import Dialect
 from shared.store.postgres.dialect import postgres_sql
-
-CONNECT_SECONDS: Final = 5
-FROZEN_SECONDS: Final = 10
-"""A transaction whose process says nothing for so long is cut: it holds what others wait for."""
-
-LOCK_SECONDS: Final = 15
-"""Longer than a frozen process can hold a lock, so that whoever waits for one outlasts it."""
+from shared.store.postgres.sessions import conninfo
 
 OLDEST_SERVER: Final = 140_000
 
-_PARAMETERS: Final = {
-    "connect_timeout": str(CONNECT_SECONDS),
-    "keepalives": "1",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "20000",
-    "client_encoding": "UTF8",
-}
-_SESSION: Final = {
-    "idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s",
-    "lock_timeout": f"{LOCK_SECONDS}s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "20s",
-    "client_connection_check_interval": "5s",
-    "default_transaction_isolation": "read committed",
-    "bytea_output": "hex",
-    "jit": "off",  # compiling a question takes longer than any of ours
-}
 _AGAIN: Final = frozenset(
     {
         "40001",  # serialization failure
@@ -75,12 +46,6 @@ _WRONG: Final = (
     "not permitted to log in", "does not support SSL",
 )  # fmt: skip
 """What the server says when a person has to change something."""
-
-_PORTS: Final = re.compile(r"[0-9,]*")
-_NO_STRING: Final = (  # not a word of it: it may hold a password
-    "DOORSTEP_POSTGRES: is no connection string; wanted is postgresql://user:password@host:5432/"
-    "database, with %40 for @ and %2F for / in a password"
-)
 
 
 class Rows:
@@ -111,7 +76,7 @@ class PostgresDatabase:
 
     def __init__(self, dsn: str, schema: str, *, name: str, read_only: bool = False) -> None:
         """Raises Misconfigured for a connection string that is none. Connects when first used."""
-        self._conninfo = _conninfo(dsn, schema, name, read_only=read_only)
+        self._conninfo = conninfo(dsn, schema, name, read_only=read_only)
         self.schema = schema
         self._connection: psycopg.Connection[Any] | None = None
         self._in_transaction = False
@@ -306,25 +271,6 @@ class _Number(Loader):
     def load(self, data: Any) -> int | float:
         text = bytes(data).decode()
         return float(text) if "." in text or text == "NaN" else int(text)
-
-
-def _conninfo(dsn: str, schema: str, name: str, *, read_only: bool) -> str:
-    """The connection string with what Doorstep needs; what it says itself about a thing stands."""
-    try:
-        given: dict[str, Any] = dict(conninfo_to_dict(dsn))
-    except psycopg.Error:
-        raise Misconfigured(_NO_STRING) from None
-    if "@" in str(given.get("host", "")) or not _PORTS.fullmatch(str(given.get("port", ""))):
-        raise Misconfigured(_NO_STRING)  # a password with marks in it, taken apart wrongly
-    session = {**_SESSION, "search_path": schema}
-    if read_only:
-        session["default_transaction_read_only"] = "on"
-    else:
-        given.setdefault("target_session_attrs", "read-write")
-    options = [str(given.pop("options", "") or "")]
-    options += [f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items()]
-    given.setdefault("application_name", f"doorstep-{name}")
-    return make_conninfo(**{**_PARAMETERS, **given, "options": " ".join(options).strip()})
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -12,14 +12,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from shared.errors import Fenced
+from shared.errors import Fenced, RetryLater, StoreUnavailable
 from shared.log.record import Record, TopicPartition
+from shared.observability.logs import Journal
 from shared.store import sql
 from shared.store.port import OutboxRow
 from shared.store.postgres.connection import PostgresDatabase
 from shared.store.postgres.migrations import migrate
+
+FORCE_SECONDS = 0.5
+"""After a wait for a number that was too long, it is waited for so much longer."""
 
 
 class PostgresUnit:
@@ -119,6 +123,7 @@ class PostgresStore:
             raise
         self._epochs: dict[int, int] = {}
         self._one_unit = threading.Lock()
+        self._journal = Journal("store")
 
     def sibling(self) -> PostgresStore:
         """The same store for another thread of this process."""
@@ -139,7 +144,42 @@ class PostgresStore:
 
     def take(self, partition: int) -> None:
         with self._one_unit:
-            self._epochs[partition] = sql.raised_epoch(self.connection, partition)
+            try:
+                epoch = sql.raised_epoch(self.connection, partition)
+            except StoreUnavailable:
+                raise
+            except RetryLater:
+                epoch = self._take_by_force(partition)
+        self._epochs[partition] = epoch
+
+    def _take_by_force(self, partition: int) -> int:
+        """Take a number whose old owner has not ended its unit, and end the session that holds it.
+
+        The log gave the number to us: the old owner may not write any more. A session that is idle
+        in a transaction is cut by the server, but not one that was frozen while it sent the rows of
+        a statement.
+        """
+        ((mine,),) = self.connection.execute("select pg_backend_pid()")
+        self._journal.warning("store.taking_by_force", partition=partition)
+        other = PostgresDatabase(self._dsn, self._schema, name=self._schema)
+
+        def end_holders() -> None:
+            with suppress(RetryLater):
+                other.execute(
+                    "select pg_terminate_backend(a.pid) from pg_stat_activity a"
+                    " where a.pid = any(pg_blocking_pids(?::integer))"
+                    " and a.wait_event_type is distinct from 'Lock'",
+                    (mine,),
+                )
+
+        ending = threading.Timer(FORCE_SECONDS, end_holders)
+        ending.start()
+        try:
+            return sql.raised_epoch(self.connection, partition)
+        finally:
+            ending.cancel()
+            ending.join()
+            other.close()
 
     def drop(self, partition: int) -> None:
         self._epochs.pop(partition, None)

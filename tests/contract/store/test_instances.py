@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,9 +14,10 @@ import pytest
 from shared.errors import Fenced, Misconfigured, RetryLater, StoreUnavailable
 from shared.log.record import Record, TopicPartition
 from shared.settings import LoopSettings, Settings, read_settings
+from shared.store.database import copy_rows
 from shared.store.opening import open_store
 from shared.store.port import Store, Unit
-from shared.store.postgres import connection as connections
+from shared.store.postgres import sessions
 from shared.store.postgres.connection import PostgresDatabase
 from shared.store.postgres.store import PostgresStore
 from tests.contract.log.narration import until
@@ -125,7 +126,7 @@ def test_a_frozen_instance_is_cut_and_its_commit_fails_cleanly(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that stands still inside a unit says nothing to the server; then it thaws."""
-    monkeypatch.setitem(connections._SESSION, "idle_in_transaction_session_timeout", "1s")
+    monkeypatch.setitem(sessions.SESSION, "idle_in_transaction_session_timeout", "1s")
     frozen, other = (PostgresStore(postgres_dsn, "service", DDL) for _ in range(2))
     frozen.take(0)
     with pytest.raises(StoreUnavailable), frozen.unit() as unit:
@@ -135,6 +136,32 @@ def test_a_frozen_instance_is_cut_and_its_commit_fails_cleanly(
     assert emitted(other) == [2]
     with pytest.raises(Fenced):
         emit(frozen, 3)
+    frozen.close()
+    other.close()
+
+
+def test_an_instance_frozen_while_it_sends_rows_is_shown_the_door(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes a COPY that does not come to its end for work, and would wait for ever."""
+    monkeypatch.setitem(sessions.SESSION, "lock_timeout", "2s")
+    monkeypatch.setitem(sessions.SESSION, "idle_in_transaction_session_timeout", "2s")
+    frozen, other = (PostgresStore(postgres_dsn, "service", DDL) for _ in range(2))
+    frozen.take(0)
+
+    def names() -> Iterator[tuple[str]]:
+        yield ("first",)
+        other.take(0)
+        emit(other, 1)
+        yield ("second",)
+
+    with pytest.raises(StoreUnavailable), frozen.unit() as unit:
+        unit.check(0)
+        copy_rows(unit.connection, "kept", ["name"], names())
+    assert other.connection.execute("select * from kept").fetchall() == []
+    with pytest.raises(Fenced):
+        emit(frozen, 2)
+    assert emitted(other) == [1]
     frozen.close()
     other.close()
 
