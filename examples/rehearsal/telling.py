@@ -101,7 +101,7 @@ def movements(console: Console, home: Path, crowd: dict[str, Any]) -> None:
         table.add_column(head, justify="right")
     for segment, now in connection.execute(
         "select l.segment, (select count(*) from membership m where m.segment = l.segment)"
-        " from live_segment l order by l.segment"
+        " from (select distinct segment from live_segment) l order by l.segment"
     ):
         entered, left = moved[segment, "entered"], moved[segment, "left"]
         table.add_row(
