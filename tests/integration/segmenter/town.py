@@ -19,7 +19,6 @@ from typing import Any
 
 import apsw
 import httpx
-import psycopg
 
 from shared.ids import event_id, supporter_id_from_external
 from shared.log.embedded.body import EmbeddedLog
@@ -156,19 +155,14 @@ class Town:
         gone.process.wait()
 
     def freeze(self, name: str) -> None:
-        """Stop it where it is, but not where everybody else would wait until it is thawed.
-
-        That is with the write lock of the embedded log, which is one file for all; and within a
-        statement to PostgreSQL whose rows it is still sending (COPY, a pipeline): the server takes
-        that for work and does not cut it as it cuts a transaction in which nothing is said.
+        """Stop it where it is; but not while it holds the write lock of the embedded log, which
+        is one file for all: then everybody waits for it, as is known of that body.
         """
-        while True:
-            self.instances[name].signal(signal.SIGSTOP)
-            time.sleep(0.3)
-            if not self._holds_log() and not self._sends_rows():
-                return
+        self.instances[name].signal(signal.SIGSTOP)
+        while self._holds_log():
             self.thaw(name)
             time.sleep(0.05)
+            self.instances[name].signal(signal.SIGSTOP)
 
     def _holds_log(self) -> bool:
         with closing(apsw.Connection(str(self.home / "log.db"))) as log:
@@ -179,15 +173,6 @@ class Town:
                 return True
             log.execute("rollback")
             return False
-
-    def _sends_rows(self) -> bool:
-        with psycopg.connect(self.postgres, autocommit=True) as connection:
-            found = connection.execute(
-                "select 1 from pg_stat_activity where datname = current_database()"
-                " and state = 'active' and wait_event = 'ClientRead'"
-                " and query_start < clock_timestamp() - interval '0.2 s'"
-            )
-            return found.fetchone() is not None
 
     def thaw(self, name: str) -> None:
         self.instances[name].signal(signal.SIGCONT)
