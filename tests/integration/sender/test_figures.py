@@ -20,7 +20,15 @@ from tests.integration.sender.station import Station
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     with Station(tmp_path_factory.mktemp("figures"), rate=100) as running:
         running.start_sender().wait_for_line("loop.ownership")
+        until(lambda: listens(running), "its figures to be there")
         yield running
+
+
+def listens(station: Station) -> bool:
+    try:
+        return figure(station, "doorstep_partitions_owned") is not None
+    except OSError:
+        return False
 
 
 def figure(station: Station, name: str, **labels: str) -> float | None:
