@@ -2,6 +2,9 @@
 
 - A join that the brokers complete between two of our polls was thrown away and begun anew, so that
   a group whose members poll in short turns could rebalance for ever. It is taken up instead.
+- A join that was begun because the topics had just become known was forgotten when it took longer
+  than the poll: with no heartbeat until it is taken up, the member was put out of the group and
+  never heard of it. What is under way is seen through.
 - The second round of a cooperative rebalance, which hands over what a member must give up, began
   within the same poll that learned of it. It waits until the member's owner has let go.
 - A question for saved positions that ran out of time was kept, and its old answer given to the
@@ -66,7 +69,7 @@ class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # untyped 
         return super().fetch_committed_offsets(partitions, timeout_ms=timeout_ms)
 
     def need_rejoin(self) -> bool:
-        return not self.holding() and bool(super().need_rejoin())
+        return not self.holding() and (self.joining or bool(super().need_rejoin()))
 
 
 class FindingFetcher(Fetcher):  # type: ignore[misc]  # untyped base

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.adapt import Loader
-from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.numeric import Int8, Int8BinaryDumper
 
 from shared.errors import Misconfigured, RetryLater, StoreUnavailable
 from shared.store.database import Dialect
@@ -46,6 +46,16 @@ _WRONG: Final = (
     "not permitted to log in", "does not support SSL",
 )  # fmt: skip
 """What the server says when a person has to change something."""
+
+
+def _wide(value: Any) -> Any:
+    """A list of whole numbers, each of the one width that columns have.
+
+    By itself psycopg gives every list of a statement the width that the first one needs.
+    """
+    if not isinstance(value, list) or not any(isinstance(each, int) for each in value):
+        return value
+    return [Int8(each) if isinstance(each, int) else each for each in value]
 
 
 class Rows:
@@ -115,7 +125,7 @@ class PostgresDatabase:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         with self._translated() as connection:
-            cursor = connection.execute(postgres_sql(sql), tuple(parameters) or None)
+            cursor = connection.execute(postgres_sql(sql), tuple(map(_wide, parameters)) or None)
             self._changes = max(0, cursor.rowcount)
             return Rows(cursor.fetchall()) if cursor.description else Rows()
 

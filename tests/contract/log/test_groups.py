@@ -30,9 +30,7 @@ from tests.contract.log.narration import (
 )
 
 ROOT = Path(__file__).resolve().parents[3]
-LEASES = {"embedded": 1.5}
-LEASE_OF_BROKERS = 6.0
-"""Longer there: on a busy machine a member may be late with its heartbeat."""
+LEASE = 1.5
 
 
 class Process:
@@ -42,7 +40,7 @@ class Process:
         self.said: list[dict[str, Any]] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.log.group_process",
-             body, str(folder), name, str(LEASES.get(body, LEASE_OF_BROKERS))],
+             body, str(folder), name, str(LEASE)],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
@@ -97,8 +95,8 @@ def each_once(count: int) -> Counter[str]:
 
 
 def test_two_members_share_the_numbers_of_all_topics_alike(log: Log) -> None:
-    one = log.join("g", ["in", "more"], lease_seconds=10)
-    two = log.join("g", ["in", "more"], lease_seconds=10)
+    one = log.join("g", ["in", "more"], lease_seconds=3)
+    two = log.join("g", ["in", "more"], lease_seconds=3)
     settle([one, two], PARTITIONS)
     assert not one.owned() & two.owned()
     one.close()

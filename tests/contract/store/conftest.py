@@ -15,6 +15,7 @@ DDL = (
     "create table kept(name text primary key, number integer, share real, raw blob) strict",
     "create table numbered(number_no integer primary key autoincrement, name text) strict",
     "create unique index numbered_name on numbered(name)",
+    "create table wide(entry_no integer primary key, name text not null, at_ms integer) strict",
 )
 Opening = Callable[[], Store[Unit]]
 

@@ -280,3 +280,15 @@ def test_what_an_index_refuses_is_left_out_and_the_rest_keeps_its_order(
     assert (first, second) == (["b", "a"], ["d", "c"])
     found = store.connection.execute("select name from numbered order by number_no").fetchall()
     assert found == [("b",), ("a",), ("d",), ("c",)]
+
+
+def test_lists_of_whole_numbers_have_the_width_of_columns_whatever_comes_first(
+    store: Store[Unit],
+) -> None:
+    """A narrow list beside a wide one: the second must not take the width of the first."""
+    rows = [(2, "small", 2**40), (1, "smaller", None)]
+    with store.unit() as unit:
+        columns = ["entry_no", "name", "at_ms"]
+        assert insert_new(unit.connection, "wide", columns, rows, "name") == ["small", "smaller"]
+    found = store.connection.execute("select * from wide order by entry_no desc").fetchall()
+    assert found == rows
