@@ -1,9 +1,9 @@
 """What an outage is to show, long and short: brokers away, clicks, people who leave meanwhile.
 
-    python -m tests.end_to_end.outages [--seconds 60] [--clicks 200]
+    python -m tests.end_to_end.outages [--seconds 60] [--clicks 200] [--retention 60]
 
-does the first alone, in its long form: all brokers are stopped for so long, while people click and
-unsubscribe at the tracker.
+does two in their long form: all brokers are stopped for so many seconds, while people click and
+unsubscribe at the tracker; and a send lasts for twice as long as its topics keep a record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.kafka.cluster import Cluster
-from shared.log.topics import EVENTS
+from shared.log.topics import AUDIENCE, EVENTS, MESSAGES
 from shared.wire.cloudevents import decode
 from shared.wire.events import Event
 from tests.end_to_end.estate import Estate
@@ -39,6 +39,8 @@ ONE_EACH = {"tracker": 1, "segmenter": 1, "renderer": 1, "sender": 1}
 WINDOW = 16
 HITTERS = 8
 PARTITIONS = 6
+LONG_MAILS = 20
+"""For each second of retention; some eight are sent a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,19 @@ class Hits:
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     unanswered: list[str] = field(default_factory=list)
     slowest: float = 0.0
+
+
+@contextmanager
+def running(
+    home: Path, cluster: Cluster, server: PostgresServer, *options: str, **settings: Any
+) -> Iterator[Estate]:
+    """One of each service, with short leases; `options` are the sandbox's."""
+    with Estate(
+        home, cluster, server, ONE_EACH, *options, partitions=PARTITIONS,
+        sender__window=settings.pop("window", WINDOW), sender__settle_seconds=15,
+        loop__lease_seconds=3, **{"sender__rate": 2_000, **settings},
+    ) as estate:  # fmt: skip
+        yield estate
 
 
 def settled(estate: Estate, number: int, seed: str) -> None:
@@ -112,6 +127,32 @@ def outage_of_brokers(
         "ended by themselves": estate.ended,
         "verdict": estate.audit("before", "after", policy="leave", window=WINDOW),
     }
+
+
+def outlasted_retention(
+    home: Path, cluster: Cluster, server: PostgresServer, *, seconds: float, mails: int
+) -> dict[str, Any]:
+    """A send of some eight mails a second on topics that keep a record for `seconds`."""
+    short = {"retention.ms": str(int(seconds * 1000)), "segment.ms": "1000"}
+    with running(
+        home, cluster, server, "--latency-ms", "100", window=1,
+        topic_configs={AUDIENCE: short, MESSAGES: short}, segmenter__wave_recipients=2,
+    ) as estate:  # fmt: skip
+        settled(estate, mails, "long")
+        estate.launch("long", EVERYBODY)
+        began = time.monotonic()
+        estate.wait_until_finished("long", seconds=180 + mails)
+        took = time.monotonic() - began
+        follower = estate.log.follow(MESSAGES)
+        removed = sum(follower.next_offsets().values())
+        follower.close()
+        estate.wait_until_heard()
+        return {
+            "seconds": round(took, 1),
+            "retention": seconds,
+            "removed from messages": removed,
+            "verdict": estate.audit("long", policy="leave", window=1),
+        }
 
 
 HIT_KINDS = ("clicked", "unsubscribed")
@@ -216,23 +257,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.outages")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clicks", type=float, default=200)
+    parser.add_argument("--retention", type=float, default=60)
     given = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="outages-", ignore_cleanup_errors=True) as folder,
         Cluster(Path(folder, "kafka"), brokers=3) as cluster,
         PostgresServer(durable=True) as server,
-        Estate(
-            Path(folder, "home"), cluster, server, ONE_EACH, say=print, partitions=PARTITIONS
-        ) as estate,
     ):
+        good = _brokers_away(Path(folder, "away"), cluster, server, given.seconds, given.clicks)
+        found = outlasted_retention(
+            Path(folder, "retention"), cluster, server,
+            seconds=given.retention, mails=int(LONG_MAILS * given.retention),
+        )  # fmt: skip
+    print(json.dumps(found, indent=2))
+    outlasted = found["seconds"] > 2 * given.retention and found["removed from messages"] > 0
+    return 0 if good and outlasted and found["verdict"]["balanced"] else 1
+
+
+def _brokers_away(
+    home: Path, cluster: Cluster, server: PostgresServer, seconds: float, clicks_a_second: float
+) -> bool:
+    with Estate(home, cluster, server, ONE_EACH, say=print, partitions=PARTITIONS) as estate:
         settled(estate, 300, "outage")
         found = outage_of_brokers(
-            estate, cluster, seconds=given.seconds, clicks_a_second=given.clicks, leavers=60
+            estate, cluster, seconds=seconds, clicks_a_second=clicks_a_second, leavers=60
         )
     print(json.dumps(found, indent=2))
-    clicks, told = int(given.seconds * given.clicks), found["on events"]
+    clicks, told = int(seconds * clicks_a_second), found["on events"]
     sound = told == {"clicked": clicks, "unsubscribed": 60} and not found["unanswered"]
-    return 0 if sound and not found["mailed after leaving"] and found["verdict"]["balanced"] else 1
+    return sound and not found["mailed after leaving"] and bool(found["verdict"]["balanced"])
 
 
 if __name__ == "__main__":

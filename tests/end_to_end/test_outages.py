@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.log.topics import AUDIENCE, MESSAGES
 from tests.end_to_end.estate import Estate, wait_seconds
 from tests.end_to_end.outages import (
-    ONE_EACH,
-    PARTITIONS,
     WINDOW,
     links_of,
     outage_of_brokers,
+    outlasted_retention,
+    running,
     settled,
     unsubscribe,
 )
@@ -33,18 +30,6 @@ pytestmark = [pytest.mark.real("kafka"), pytest.mark.real("postgres"), pytest.ma
 
 OUTAGE_SECONDS, CLICKS_A_SECOND, LEAVERS = 15, 40, 20
 TOO_LATE_SECONDS = 30
-
-
-@contextmanager
-def running(
-    home: Path, cluster: Cluster, server: PostgresServer, *options: str, **settings: Any
-) -> Iterator[Estate]:
-    with Estate(
-        home, cluster, server, ONE_EACH, *options, partitions=PARTITIONS,
-        sender__window=settings.pop("window", WINDOW), sender__settle_seconds=15,
-        loop__lease_seconds=3, **{"sender__rate": 2_000, **settings},
-    ) as estate:  # fmt: skip
-        yield estate
 
 
 def test_with_all_brokers_away_every_hit_is_answered_and_told_once(
@@ -70,27 +55,12 @@ def test_with_all_brokers_away_every_hit_is_answered_and_told_once(
 def test_a_send_that_outlasts_the_retention_balances(
     tmp_path: Path, kafka_cluster: Cluster, postgres_server: PostgresServer
 ) -> None:
-    short = {"retention.ms": "5000", "segment.ms": "1000"}
-    with running(
-        tmp_path, kafka_cluster, postgres_server, "--latency-ms", "100", window=1,
-        topic_configs={AUDIENCE: short, MESSAGES: short}, segmenter__wave_recipients=2,
-    ) as estate:  # fmt: skip
-        settled(estate, 200, "long")
-        estate.launch("long", EVERYBODY)
-        began = time.monotonic()
-        estate.wait_until_finished("long", seconds=240)
-        took = time.monotonic() - began
-        follower = estate.log.follow(MESSAGES)
-        removed = sum(follower.next_offsets().values())
-        follower.close()
-        estate.wait_until_heard()
+    found = outlasted_retention(tmp_path, kafka_cluster, postgres_server, seconds=5, mails=200)
 
-        verdict = estate.audit("long", policy="leave", window=1)
-
-    assert took > 10, "twice the retention"
-    assert removed > 0, "the front of the topic is gone"
-    assert verdict["balanced"], verdict
-    assert verdict["books"]["long"]["accepted"] == 200
+    assert found["seconds"] > 10, "twice the retention"
+    assert found["removed from messages"] > 0, "the front of the topic is gone"
+    assert found["verdict"]["balanced"], found
+    assert found["verdict"]["books"]["long"]["accepted"] == 200
 
 
 def test_a_quota_that_ends_holds_the_send_and_a_paused_send_holds_up_nobody(
