@@ -35,14 +35,15 @@ class RetryLater(DoorstepError):
         self.after_seconds = after_seconds
 
 
-class StoreUnavailable(RetryLater):
-    """The store cannot be reached, or was lost on the way: nothing of ours can be done for now.
-
-    Lost at a commit, nobody knows whether it was made: read from the store again what is true.
-    """
+class CommitUnknown(RetryLater):
+    """Nobody knows whether it was committed: read what is true before repeating anything."""
 
     def __init__(self, message: str, after_seconds: float = 0.2) -> None:
         super().__init__(message, after_seconds)
+
+
+class StoreUnavailable(CommitUnknown):
+    """The store cannot be reached, or was lost on the way: nothing of ours can be done for now."""
 
 
 class Fenced(DoorstepError):

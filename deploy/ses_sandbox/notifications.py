@@ -115,6 +115,9 @@ class Postman:
         return self._ahead.popleft() if self._ahead else None
 
     async def _deliver(self, event: DueEvent, url: str) -> None:
+        if self._board.now.events_dropped:
+            self._note(self._posted, event.id, _now_ms())
+            return
         connection = self._idle.pop() if self._idle else PostConnection(POST_TIMEOUT_SECONDS)
         try:
             problem = await self._post(event, url, connection)

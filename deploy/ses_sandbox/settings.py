@@ -106,6 +106,9 @@ class Switches(BaseModel):
     # events
     sns_endpoint: str | None = Field(default=None, description="URL that gets the notifications")
     events_held: bool = Field(default=False, description="keep all events back until switched off")
+    events_dropped: bool = Field(
+        default=False, description="drop due events unposted, as SNS does when it has given up"
+    )
     send_delay_ms: Millis = Field(default=0, description="from acceptance to the Send event")
     delivery_delay_ms: Millis = Field(
         default=200, description="from acceptance to the Delivery event"

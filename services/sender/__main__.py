@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from services.sender.channel import Channel
 from services.sender.dispatch import Dispatcher
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
@@ -14,7 +13,7 @@ from services.sender.schema import LEDGER_DDL
 from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
-from shared.clock import SystemClock, to_ms
+from shared.clock import SystemClock
 from shared.log.opening import open_log
 from shared.log.topics import EVENTS, MESSAGES
 from shared.loop.loop import Loop
@@ -63,15 +62,10 @@ class Sender:
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
             fail_points, metrics, held=disk.low,
         )  # fmt: skip
-        settle_ms = int(own.settle_seconds * 1000)
-        channel = Channel(settle_ms, to_ms(clock.now()))
-        upkeep = Upkeep(
-            self._store, own, self._orders, self._log.end_offsets, channel.steady,
-            fail_points, metrics,
-        )  # fmt: skip
+        upkeep = Upkeep(self._store, own, self._orders, self._log.end_offsets, fail_points, metrics)
         handler = Intake(
             self._store, self._dispatcher, upkeep, clock, metrics,
-            settle_ms=settle_ms, channel=channel,
+            settle_ms=int(own.settle_seconds * 1000),
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)

@@ -6,15 +6,15 @@ next. Also what time makes due in the ledger: deadlines, cancellations, settling
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import zstandard
 
-from services.sender.channel import Channel
 from services.sender.dispatch import Dispatcher
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
+from services.sender.settling import Times
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
@@ -57,9 +57,8 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         settle_ms: int,
-        channel: Channel,
     ) -> None:
-        self._channel = channel
+        self._prompt_ms = Times.of(settle_ms).prompt
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
         for state in FINAL_KINDS:
@@ -70,7 +69,6 @@ class Intake:
     def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         batches: list[tuple[MessageBatch, bytes]] = []
         taken: list[tuple[str, str | None]] = []
-        newest_ms: dict[int, int] = {}
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
@@ -78,28 +76,23 @@ class Intake:
                     batches.append((batch, content_of(delivery.stored)))
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
-                    self._channel.heard(to_ms(event.at), to_ms(self._clock.now()))
-                    partition = delivery.stored.partition
-                    newest_ms[partition] = max(newest_ms.get(partition, 0), to_ms(event.at))
                     taken.append((message_id, event.ses_message_id))
                 case _:
                     pass
-        self._write(unit, batches, taken, newest_ms)
+        self._write(unit, batches, taken)
 
     def _write(
         self,
         unit: Unit,
         batches: Sequence[tuple[MessageBatch, bytes]],
         taken: Sequence[tuple[str, str | None]],
-        newest_ms: Mapping[int, int],
     ) -> None:
         ledger, now = Ledger(unit.connection), self._clock.now()
         if batches:
             tell(unit, ledger.take_in(batches, to_ms(now)), now, self._metrics)
         if taken:
-            ledger.note_events(newest_ms)
             # Most say it of a message that is known to be accepted: two or three events each.
-            news = ledger.not_accepted(message_id for message_id, _ in taken)
+            news = ledger.hear((message_id for message_id, _ in taken), to_ms(now), self._prompt_ms)
             told = [(message_id, ses_id) for message_id, ses_id in taken if message_id in news]
             tell(unit, ledger.accept(told, to_ms(now)), now, self._metrics)
 

@@ -35,6 +35,8 @@ IN_DOUBT = (
 LISTED = "in (select value from json_each(?))"
 EVERYTHING = "*"
 """In the place of a send: held is all there is."""
+SLOT_MS = 500
+"""Witnesses are kept by slots of this length."""
 NUMBERS_LISTED = "in (select cast(value as bigint) from json_each(?))"
 
 
@@ -140,12 +142,46 @@ class Ledger:
             )
         )
 
-    def not_accepted(self, message_ids: Iterable[str]) -> set[str]:
-        """Those of our rows among these that `accept` would move."""
-        return self._ids(
-            f"select message_id from message where message_id {LISTED} and state <> 'accepted'",
-            json.dumps(list(message_ids)),
+    def hear(self, message_ids: Iterable[str], now_ms: int, prompt_ms: int) -> set[str]:
+        """SES told of these; those of our rows among them that `accept` would move.
+
+        The first telling is noted, and its time where it came within `prompt_ms` of the call.
+        """
+        found = self._db.execute(
+            "update message set heard_ms = coalesce(heard_ms, ?)"
+            f" where message_id {LISTED} and (heard_ms is null or state <> 'accepted')"
+            " returning message_id, state, attempted_ms",
+            (now_ms, json.dumps(list(message_ids))),
+        ).fetchall()
+        prompt = {
+            attempted_ms // SLOT_MS * SLOT_MS
+            for _, _, attempted_ms in found
+            if attempted_ms is not None and now_ms - attempted_ms <= prompt_ms
+        }
+        self._db.executemany(
+            "insert into heard_slot(begin_ms) values (?) on conflict do nothing",
+            [(begin_ms,) for begin_ms in sorted(prompt)],
         )
+        return {message_id for message_id, state, _ in found if state != "accepted"}
+
+    def witnessed(self, after_ms: int, until_ms: int) -> bool:
+        """Whether SES told in time of a mail that was called between the two."""
+        return self._any(
+            "select 1 from heard_slot where begin_ms > ? and begin_ms <= ? limit 1",
+            after_ms, until_ms - SLOT_MS,
+        )  # fmt: skip
+
+    def unheard(self, from_ms: int, until_ms: int) -> bool:
+        """Whether SES told nothing yet of a mail called between the two that it accepted."""
+        return self._any(
+            "select 1 from message where state = 'accepted' and heard_ms is null"
+            " and attempted_ms >= ? and attempted_ms <= ? limit 1",
+            from_ms, until_ms,
+        )  # fmt: skip
+
+    def forget_heard(self, before_ms: int) -> None:
+        """Drop the witnesses of long ago."""
+        self._db.execute("delete from heard_slot where begin_ms < ?", (before_ms,))
 
     def finish(
         self, ends: Iterable[tuple[str, EventKind, str]], now_ms: int, expected: str
@@ -296,11 +332,10 @@ class Ledger:
         self._closed(
             self._moved(
                 "state = ?, reason = ?, settled = ?, updated_ms = ?,"
-                " attempt = case when attempt > ? then attempt else ? end,"
-                " attempted_ms = coalesce(attempted_ms, ?), settle_after_ms = ?"
+                " attempt = case when attempt > ? then attempt else ? end, settle_after_ms = ?"
                 " where message_id = ? and state in ('ready', 'attempting', 'unconfirmed')",
                 [
-                    (state, reason, settled, now_ms, attempt, attempt, now_ms, settle_after_ms, m)
+                    (state, reason, settled, now_ms, attempt, attempt, settle_after_ms, m)
                     for m, state, reason, settled, attempt in stated
                 ],
             )
@@ -310,10 +345,10 @@ class Ledger:
         """So many of what is ready or attempted become in doubt; how many did."""
         self._db.execute(
             "update message set state = 'unconfirmed', settled = 0, reason = ?, updated_ms = ?,"
-            " attempt = case when attempt > 1 then attempt else 1 end, attempted_ms = ?,"
+            " attempt = case when attempt > 1 then attempt else 1 end, attempted_ms = null,"
             " settle_after_ms = ? where entry_no in (select entry_no from message"
             " where state in ('ready', 'attempting') limit ?)",
-            (reason, now_ms, now_ms, settle_after_ms, limit),
+            (reason, now_ms, settle_after_ms, limit),
         )
         return self._db.changes()
 
@@ -366,20 +401,6 @@ class Ledger:
     def holds(self) -> dict[str, int]:
         """Held sends, and since when."""
         return dict(self._db.execute("select send_id, at_ms from send_hold"))
-
-    def note_events(self, newest_ms: Mapping[int, int]) -> None:
-        """Partition to the time of the newest SES event read there: the channel is alive."""
-        self._db.executemany(
-            "insert into channel(partition, last_event_ms) values (?, ?)"
-            " on conflict (partition) do update set last_event_ms = excluded.last_event_ms"
-            " where excluded.last_event_ms > channel.last_event_ms",
-            sorted(newest_ms.items()),
-        )
-
-    def channel_ms(self) -> int:
-        """Time of the newest SES event read, 0 before the first."""
-        ((newest,),) = self._db.execute("select coalesce(max(last_event_ms), 0) from channel")
-        return int(newest)
 
     def first_number(self, rows: int) -> int:
         """The number of the first row taken in now; the others follow it.
@@ -448,6 +469,9 @@ class Ledger:
                 (json.dumps(list(counts)),),
             )
         return facts
+
+    def _any(self, sql: str, *values: int) -> bool:
+        return bool(self._db.execute(sql, values).fetchall())
 
     def _ids(self, sql: str, *values: str | int) -> set[str]:
         return {message_id for (message_id,) in self._db.execute(sql, values)}

@@ -93,7 +93,6 @@ class Restoring:
         self._log = open_log(settings)
         self._store = open_store(settings, GROUP, "ledger.db", LEDGER_DDL)
         self._known: dict[str, Known] = {}
-        self._newest_ms: dict[int, int] = {}
         self._unreadable = 0
 
     def run(self) -> None:
@@ -167,10 +166,6 @@ class Restoring:
                     self._known[message_id] = (
                         begun if known is None else known.lifted(event, envelope.source)
                     )
-                    if event.kind in FROM_SES:
-                        at_ms = to_ms(event.at)
-                        partition = stored.partition
-                        self._newest_ms[partition] = max(self._newest_ms.get(partition, 0), at_ms)
                 case _:
                     pass
         return ends
@@ -180,8 +175,6 @@ class Restoring:
         for ids in _chunks(self._known, CHUNK):
             with self._store.unit() as unit:
                 self._settle_rows(Ledger(unit.connection), ids)
-        with self._store.unit() as unit:
-            Ledger(unit.connection).note_events(self._newest_ms)
 
     def _settle_rows(self, ledger: Ledger, ids: Iterable[str]) -> None:
         now_ms = self._now_ms()

@@ -1,8 +1,9 @@
 """The ledger's tables, step by step as they came.
 
 message: one row per message ever taken in, in one state; entry_no rises in the order of intake.
-batch: the rendered mails that rows still need. channel: the newest SES event seen. intake_turn:
-gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may send together.
+batch: the rendered mails that rows still need. heard_slot: when calls were made that SES told of in
+time. intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store
+may send together.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -64,6 +65,13 @@ LEDGER_DDL: Final = (
         account integer primary key, rate real not null, tokens real not null, at real not null,
         slowed_at real not null
     ) strict""",
+    # Whether SES told of a mail: silence about another proves something only beside it.
+    "drop table channel",
+    "create table heard_slot(begin_ms integer primary key) strict",
+    "alter table message add column heard_ms integer",
+    "update message set heard_ms = updated_ms where state = 'accepted'",
+    """create index message_unheard on message(attempted_ms)
+        where state = 'accepted' and heard_ms is null""",
 )
 
 FIRST_NUMBER: Final = 2**40

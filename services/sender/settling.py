@@ -1,54 +1,89 @@
 """Settling what is in doubt: pure decisions.
 
-A message in doubt waits for a SES event that carries its tag. When the settle window is over and
-the event channel has proven alive well after the doubt, the send's policy decides: leave it, or
-resend it once. Resending on a silent channel could mail twice, so it is never done.
+A message in doubt waits for a SES event that carries its tag. When the settle window is over, the
+send's policy decides: leave it, or resend it once. SNS posts an event a few times within a minute
+and then drops it, so silence means little by itself. It means that SES did not take the message
+when SES told in time of a mail that was called directly after it, and tells by now of every mail
+that it accepted within a minute of it. Without that proof nothing is resent but by an operator.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-SILENT_WINDOWS = 3
-PROOF_SHARE, LONGEST_PROOF_MS = 0.1, 60_000
-"""A channel is proven by an event dated this share of the window after the doubt, a minute at
-most: SES tells of an acceptance within seconds, so such an event had ours before it, were there
-one. It also covers what SES's clock and ours may differ by."""
+SILENT_WINDOWS: Final = 3
+NEAR_MS: Final = 60_000
+AFTER_MS: Final = 40_000
+PROMPT_MS: Final = 20_000
+SHARE: Final = 1 / 3
+"""Near and in time are at most this share of the settle window, directly after is twice as much:
+less than the above only in rehearsals, whose windows are short."""
 
 Decision = Literal["wait", "leave", "resend"]
 
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """A message in doubt. `attempt` counts calls made so far."""
+    """A message in doubt. `attempt` counts calls made so far; `attempted_ms`: the last of them,
+    None where a lost ledger knew it.
+    """
 
     message_id: str
     send_id: str
     partition: int
     resend: bool
     attempt: int
-    attempted_ms: int
+    attempted_ms: int | None
     settle_after_ms: int
     deadline_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What counts as near, directly after, and in time, in milliseconds."""
+
+    near: int
+    after: int
+    prompt: int
+
+    @classmethod
+    def of(cls, window_ms: int) -> Times:
+        """For a settle window."""
+        share = int(window_ms * SHARE)
+        return cls(min(NEAR_MS, share), min(AFTER_MS, 2 * share), min(PROMPT_MS, share))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What SES told of mails that were called at about the same time.
+
+    `witnessed`: of one called directly after it, in time, so that the channel ran then. `silent`:
+    of one that SES accepted near it, nothing yet.
+    """
+
+    witnessed: bool
+    silent: bool
+
+
+UNPROVEN: Final = "not resent: nothing proves that SES's events came then; an operator may decide"
+UNKNOWN: Final = Neighbours(witnessed=False, silent=True)
+
+
 def settle(  # noqa: PLR0911 - a table of cases reads best as one
     doubt: InDoubt,
+    neighbours: Neighbours,
     *,
     now_ms: int,
     window_ms: int,
     margin_ms: int,
-    channel_ms: int,
     events_read_ms: int,
-    steady: bool,
     order: Literal["leave", "resend"] | None = None,
 ) -> tuple[Decision, str]:
     """What to do now, and the reason to record.
 
-    `channel_ms`: time of the newest SES event read; `events_read_ms`: a time up to which all
-    events on the log have been read; `steady`: whether events come as they happen (channel.py).
-    `order`: what an operator asked for, over the policy.
+    `events_read_ms`: a time up to which all events on the log of its partition have been read.
+    `order`: what an operator asked for, over the policy and over the proof.
     """
     if order == "leave":
         return "leave", "left by an operator"
@@ -56,19 +91,16 @@ def settle(  # noqa: PLR0911 - a table of cases reads best as one
         return "wait", "the settle window is open"
     if events_read_ms < doubt.settle_after_ms:
         return "wait", "events are still being read"
-    given_up_ms = doubt.settle_after_ms - window_ms
-    alive = channel_ms >= given_up_ms + min(window_ms * PROOF_SHARE, LONGEST_PROOF_MS)
-    wants_resend = order == "resend" or doubt.resend
-    if not wants_resend:
-        heard = channel_ms >= given_up_ms
-        said = "SES reported nothing" if heard else "SES reported nothing, and nothing else since"
-        return "leave", f"{said} within the settle window"
+    if not (order == "resend" or doubt.resend):
+        return "leave", "SES reported nothing within the settle window"
     if doubt.attempt > 1:
         return "leave", "in doubt again after it was resent once"
-    if not (alive and steady):
-        if now_ms < doubt.settle_after_ms + SILENT_WINDOWS * window_ms:
-            return "wait", "the event channel has not proven alive"
-        return "leave", "not resent: the event channel stayed silent; an operator may decide"
     if doubt.deadline_ms is not None and now_ms >= doubt.deadline_ms - margin_ms:
         return "leave", "not resent: its deadline has passed"
-    return "resend", "SES reported nothing within the settle window; resent once"
+    if neighbours.silent and now_ms < doubt.settle_after_ms + SILENT_WINDOWS * window_ms:
+        return "wait", "SES has not yet told of all that was called at the same time"
+    if order == "resend":
+        return "resend", "resent once, by an operator"
+    if neighbours.silent or not neighbours.witnessed:
+        return "leave", UNPROVEN
+    return "resend", "SES told of others at the time, of this one nothing; resent once"

@@ -14,9 +14,9 @@ from typing import Literal
 
 from services.sender.deadlines import slack_seconds
 from services.sender.last_look import Orders, SettleOrder
-from services.sender.ledger import NUMBERS_LISTED, Ledger
+from services.sender.ledger import NUMBERS_LISTED, SLOT_MS, Ledger
 from services.sender.outcomes import tell, tell_resend
-from services.sender.settling import InDoubt, settle
+from services.sender.settling import SILENT_WINDOWS, UNKNOWN, InDoubt, Neighbours, Times, settle
 from shared.clock import to_ms
 from shared.log.record import TopicPartition
 from shared.log.topics import EVENTS
@@ -28,6 +28,7 @@ from shared.store.port import Store, Unit
 EVERY_MS = 500
 COUNT_EVERY_MS = 2_000
 SLACK_EVERY_MS = 5_000
+FORGET_EVERY_MS, KEPT_MS = 600_000, 86_400_000
 CHUNK = 500
 DOUBTS = 10_000
 
@@ -41,16 +42,14 @@ class Upkeep:
         settings: SenderSettings,
         orders: Callable[[], Orders],
         end_offsets: Callable[[str], dict[int, int]],
-        steady: Callable[[int], bool],
         fail_points: FailPoints,
         metrics: Metrics,
     ) -> None:
-        """`steady` says of a time whether SES's events come as they happen."""
-        self._store, self._settings = store, settings
-        self._orders, self._steady = orders, steady
+        self._store, self._settings, self._orders = store, settings, orders
+        self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
-        self._next_ms = self._next_count_ms = self._next_slack_ms = 0
+        self._next_ms = self._next_count_ms = self._next_slack_ms = self._next_forget_ms = 0
         metrics.deadline_slack.set(inf)
 
     def tick(self, now: datetime) -> None:
@@ -67,6 +66,11 @@ class Upkeep:
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
+        if to_ms(now) >= self._next_forget_ms:
+            self._next_forget_ms = to_ms(now) + FORGET_EVERY_MS
+            kept_ms = KEPT_MS + (SILENT_WINDOWS + 1) * self._window_ms
+            with self._store.unit() as unit:
+                Ledger(unit.connection).forget_heard(to_ms(now) - kept_ms)
         self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:
@@ -107,19 +111,18 @@ class Upkeep:
                 doubts.extend(ledger.settled_unconfirmed(send_id, order.ordered_ms, owned))
         if not doubts:
             return
-        events_read_ms = self._reading.read_through_ms(owned, to_ms(now))
-        channel_ms = ledger.channel_ms()
+        read_through_ms = self._reading.read_through_ms(owned, to_ms(now))
+        neighbours = _Neighbourhood(ledger, Times.of(self._window_ms))
         decided = []
         for doubt in doubts:
             decision, reason = settle(
                 doubt,
+                neighbours.of(doubt) if to_ms(now) >= doubt.settle_after_ms else UNKNOWN,
                 now_ms=to_ms(now),
-                window_ms=int(self._settings.settle_seconds * 1000),
+                window_ms=self._window_ms,
                 margin_ms=self.margin_ms(),
-                channel_ms=channel_ms,
-                events_read_ms=events_read_ms,
-                steady=self._steady(to_ms(now)),
-                order=_order_for(doubt, orders),
+                events_read_ms=read_through_ms[doubt.partition],
+                order=_order_for(doubt, orders, self._window_ms),
             )
             if decision != "wait":
                 decided.append((doubt, decision, reason))
@@ -174,6 +177,27 @@ class Upkeep:
         )
 
 
+class _Neighbourhood:
+    """Asks the ledger once for all that were called within the same slot."""
+
+    def __init__(self, ledger: Ledger, times: Times) -> None:
+        self._ledger, self._times = ledger, times
+        self._found: dict[int, Neighbours] = {}
+
+    def of(self, doubt: InDoubt) -> Neighbours:
+        if doubt.attempted_ms is None:
+            return UNKNOWN
+        begin = doubt.attempted_ms // SLOT_MS * SLOT_MS
+        if begin not in self._found:
+            end = begin + SLOT_MS - 1
+            near, after = self._times.near, self._times.after
+            self._found[begin] = Neighbours(
+                witnessed=self._ledger.witnessed(end, begin + after),
+                silent=self._ledger.unheard(begin - near, end + near),
+            )
+        return self._found[begin]
+
+
 class EventReading:
     """How far reading of `events` has come, as a time: all that was on the log then is read."""
 
@@ -181,31 +205,34 @@ class EventReading:
         self._store, self._end_offsets = store, end_offsets
         self._goal: dict[int, int] = {}
         self._goal_ms = 0
-        self._through_ms = 0
+        self._through_ms: dict[int, int] = {}
 
-    def read_through_ms(self, owned: Sequence[int], now_ms: int) -> int:
-        """The newest such time for all of `owned`, in milliseconds; 0 before the first."""
-        if self._goal and self._reached(owned):
-            self._through_ms = self._goal_ms
-            self._goal = {}
-        if not self._goal:
+    def read_through_ms(self, owned: Sequence[int], now_ms: int) -> dict[int, int]:
+        """The newest such time for each of `owned`, in milliseconds; 0 before the first.
+
+        A number that came from another owner begins anew: the events that were seen of others say
+        nothing of those that wait there.
+        """
+        self._through_ms = {number: self._through_ms.get(number, 0) for number in owned}
+        waiting = [number for number in owned if self._through_ms[number] < self._goal_ms]
+        for number in waiting:
+            place = TopicPartition(EVENTS, number)
+            if self._store.positions(number).get(place, 0) >= self._goal.get(number, 0):
+                self._through_ms[number] = self._goal_ms
+        if all(reached == self._goal_ms for reached in self._through_ms.values()):
             self._goal, self._goal_ms = self._end_offsets(EVENTS), now_ms
         return self._through_ms
 
-    def _reached(self, owned: Sequence[int]) -> bool:
-        for partition in owned:
-            place = TopicPartition(EVENTS, partition)
-            if self._store.positions(partition).get(place, 0) < self._goal.get(partition, 0):
-                return False
-        return True
-
 
 def _order_for(
-    doubt: InDoubt, orders: Mapping[str, SettleOrder]
+    doubt: InDoubt, orders: Mapping[str, SettleOrder], window_ms: int
 ) -> Literal["leave", "resend"] | None:
     """An operator's order is about what was in doubt when it was given, not about later."""
     order = orders.get(doubt.send_id)
-    return None if order is None or doubt.attempted_ms >= order.ordered_ms else order.decision
+    since_ms = doubt.attempted_ms
+    if since_ms is None:
+        since_ms = doubt.settle_after_ms - window_ms
+    return None if order is None or since_ms >= order.ordered_ms else order.decision
 
 
 def deadline_margin_ms(settings: SenderSettings) -> int:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Protocol
 
 from shared.clock import Clock
-from shared.errors import BudgetPassed, Fenced, LoopStuck, RetryLater, StoreUnavailable
+from shared.errors import BudgetPassed, CommitUnknown, Fenced, LoopStuck, RetryLater
 from shared.log.port import Member, Polled
 from shared.log.record import Stored, TopicPartition
 from shared.loop.delivery import Decoded, decode_all
@@ -185,13 +185,14 @@ class Loop:
     def _apply(self, polled: Polled) -> bool:
         """The whole batch in one commit; on trouble, number by number, so that one may wait.
 
-        False when the store is away. Whether it has committed the batch is then for it to say.
+        False when it is not known whether the batch was committed: it is read again from where the
+        store, or the log, says.
         """
         numbers = {place.partition for place in (*polled.records, *polled.passed)}
         try:
             for number in numbers - self._apply_numbers(polled, numbers):
                 self._waiting.pop(number, None)
-        except StoreUnavailable as error:
+        except CommitUnknown as error:
             self._patience.wait(error)
             self._rewind_all(numbers)
             return False

@@ -7,20 +7,25 @@ by one, so that a poison record goes to the dead letters and its neighbours go t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.errors import DoorstepError, Fenced, NeverRetry, RetryLater
+from shared.errors import CommitUnknown, DoorstepError, Fenced, NeverRetry, RetryLater
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, Stored, TopicPartition
 from shared.loop.delivery import Delivery, dead_letter
 from shared.loop.relay import Relay
 from shared.observability.fail_points import FailPoints
+from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
+
+LOOK_SECONDS: Final = 2.0
+"""How often it is asked whether another instance took something from us."""
 
 UnitIn_contra = TypeVar("UnitIn_contra", bound=Unit, contravariant=True)
 UnitT = TypeVar("UnitT", bound=Unit)
@@ -127,11 +132,14 @@ class StatelessWork:
         letters = [dead_letter(stored, error, self._group, now) for stored, error in refused]
         outputs = self._outputs(deliveries, letters, now)
         self._fail_points.reach("stateless.before_commit")
-        self._member.commit(
-            membership,
-            [*outputs, *letters],
-            {place: Position(next_offset) for place, next_offset in through.items()},
-        )
+        try:
+            self._member.commit(
+                membership,
+                [*outputs, *letters],
+                {place: Position(next_offset) for place, next_offset in through.items()},
+            )
+        except RetryLater as error:
+            raise CommitUnknown(str(error), error.after_seconds) from error
         self._fail_points.reach("stateless.after_commit")
         return len(letters)
 
@@ -179,6 +187,8 @@ class StatefulWork(Generic[UnitT]):
         self._handler, self._relay = handler, relay
         self._clock, self._fail_points = clock, fail_points
         self._positions: dict[TopicPartition, int] = {}
+        self._next_look = 0.0
+        self._journal = Journal("work")
 
     def assigned(self, partitions: frozenset[int]) -> None:
         """Take the numbers in the store, take up the relay, read on from the store's positions."""
@@ -223,6 +233,7 @@ class StatefulWork(Generic[UnitT]):
         return len(dead)
 
     def turn(self, membership: Membership) -> None:
+        self._take_back(membership)
         self._handler.tick(self._clock.now())
         self._relay.publish(membership)
         self._relay.follow(membership)
@@ -233,6 +244,27 @@ class StatefulWork(Generic[UnitT]):
             self._relay.publish(membership)
             with suppress(Fenced, RetryLater):  # an account for people; the store has the truth
                 self._relay.follow(membership, at_once=True)
+
+    def _take_back(self, membership: Membership) -> None:
+        """Take again what the group gave to us and another instance took from us in the store.
+
+        One that stood still between its assignment and its `take` does so after the group has moved
+        on. It may write nothing to the log, but we could write nothing to the store for ever. Our
+        own place in the group is proven first, so that two never take from each other in turns.
+        """
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        taken = self._store.overtaken() & self._member.owned()
+        if not taken:
+            return
+        places = [TopicPartition(self._topics[0], number) for number in sorted(taken)]
+        saved = self._member.committed(places)
+        unread = {place: Position(0) for place in places if place not in saved}
+        self._member.commit(membership, [], unread | saved)
+        self._journal.warning("work.taking_back", group=self._group, partitions=sorted(taken))
+        self.released(taken, None)
+        self.assigned(taken)
 
     def rewind(self, partition: int) -> None:
         """After a failed unit: read on from what the store says."""

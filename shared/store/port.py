@@ -94,6 +94,10 @@ class Store(Protocol[UnitOut_co]):
         """The numbers taken and not dropped."""
         ...
 
+    def overtaken(self) -> frozenset[int]:
+        """Numbers among `owned` that another instance has taken since."""
+        ...
+
     def positions(self, partition: int) -> dict[TopicPartition, int]:
         """The next offset of every input place of the number."""
         ...

@@ -56,6 +56,12 @@ def raised_epoch(database: Database, partition: int) -> int:
     return int(epoch)
 
 
+def overtaken(database: Database, epochs: dict[int, int]) -> frozenset[int]:
+    """See `shared.store.port.Store.overtaken`. `epochs`: number to our own."""
+    newest = dict(database.execute("select partition, epoch from ownership"))
+    return frozenset(number for number, epoch in epochs.items() if newest.get(number) != epoch)
+
+
 def positions(database: Database, partition: int) -> dict[TopicPartition, int]:
     """See `shared.store.port.Store.positions`."""
     return {

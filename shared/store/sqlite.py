@@ -115,6 +115,9 @@ class SqliteStore:
     def owned(self) -> frozenset[int]:
         return frozenset(self._epochs)
 
+    def overtaken(self) -> frozenset[int]:
+        return sql.overtaken(self.connection, dict(self._epochs))
+
     def positions(self, partition: int) -> dict[TopicPartition, int]:
         return sql.positions(self.connection, partition)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -292,6 +293,19 @@ def test_held_events_come_when_they_are_let_go(
         send(client, configuration_set="campaign")
     assert sandbox.report()["events"]["Send"] == {"posted": 0, "waiting": 1}
     sandbox.switch(events_held=False)
+    receiver.wait_for(lambda taken: len(taken) == 2)
+
+
+def test_dropped_events_never_come(sandbox: SandboxProcess, receiver: SnsReceiver) -> None:
+    sandbox.switch(events_dropped=True)
+    with ses_client(sandbox.url) as client:
+        send(client, configuration_set="campaign")
+        deadline = time.monotonic() + 20
+        while sandbox.report()["events"]["Send"]["waiting"]:
+            assert time.monotonic() < deadline, "it stays in the queue"
+            time.sleep(0.05)
+        sandbox.switch(events_dropped=False)
+        send(client, configuration_set="campaign")
     receiver.wait_for(lambda taken: len(taken) == 2)
 
 

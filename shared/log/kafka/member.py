@@ -28,7 +28,8 @@ from shared.log.port import Membership, Polled
 from shared.log.record import Position, Record, Stored, TopicPartition
 
 POLL_INTERVAL_MS: Final = 150_000
-"""Longer than the loop's watchdog: who is silent for so long is ended by it."""
+"""Who does not poll for so long leaves the group: longer than the loop's watchdog lets a turn last,
+not longer than a loop waits for a store that is away. Others take over then."""
 PASSED_SECONDS: Final = 0.5
 LAG_MS: Final = 2_000
 JOIN_SECONDS: Final = 2.0

@@ -18,7 +18,7 @@ from kafka import KafkaProducer, errors
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
-from shared.errors import Fenced, Misconfigured, RetryLater
+from shared.errors import Fenced, Misconfigured
 from shared.log.kafka.client import REQUEST_MS, Names, meaning
 from shared.log.record import Record
 from shared.observability.logs import Journal
@@ -170,10 +170,6 @@ def refuse_too_large(records: Sequence[Record], most_bytes: int) -> None:
                 f"{record.topic}: a record of {len(record.value or b''):,} bytes is larger than "
                 f"the {most_bytes:,} that a topic takes"
             )
-
-
-def retry_later(what: str) -> RetryLater:
-    return RetryLater(f"{what}: Kafka did not answer in time", after_seconds=0.5)
 
 
 def _close(producer: Any, seconds: float) -> None:

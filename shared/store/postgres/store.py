@@ -187,6 +187,9 @@ class PostgresStore:
     def owned(self) -> frozenset[int]:
         return frozenset(self._epochs)
 
+    def overtaken(self) -> frozenset[int]:
+        return sql.overtaken(self.connection, dict(self._epochs))
+
     def positions(self, partition: int) -> dict[TopicPartition, int]:
         return sql.positions(self.connection, partition)
 

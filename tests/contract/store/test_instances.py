@@ -63,6 +63,7 @@ def test_who_takes_a_number_fences_whoever_had_it(instance: Opening) -> None:
     for store in (old, new):
         store.take(0)
     old.take(1)
+    assert (old.overtaken(), new.overtaken()) == ({0}, set())
 
     for touch in (
         lambda unit: unit.emit(0, record(1)),

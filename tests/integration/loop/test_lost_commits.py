@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from shared.clock import SystemClock
-from shared.errors import RetryLater
+from shared.errors import Fenced, RetryLater
+from shared.log.port import Membership
 from shared.log.topics import EVENTS, SUPPORTERS
 from shared.loop.loop import Loop
 from shared.loop.relay import Relay
@@ -25,7 +26,7 @@ from shared.store.port import Unit
 from shared.store.postgres.store import PostgresStore
 from tests.contract.log.narration import until
 from tests.cutting_proxy import Cut, CuttingProxy
-from tests.integration.loop.copying_service import DDL, Stateful, open_log
+from tests.integration.loop.copying_service import DDL, PARTITIONS, Stateful, open_log
 from tests.integration.loop.test_loop import change, copied, feed
 from tests.real_postgres import PostgresServer
 
@@ -139,3 +140,52 @@ def test_a_service_is_stopped_in_order_while_the_server_is_away(
     postgres_server.start()
     assert service.failure is None
     assert sum(copied(tmp_path).values()) == 0
+
+
+def test_what_a_late_comer_takes_is_taken_back_by_whom_the_group_gave_it_to(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    """One that stood still after it was assigned, and takes when the group has long moved on."""
+    dsn = postgres_server.dsn()
+    service = Copying(tmp_path, dsn)
+    feed(tmp_path, [change(n) for n in range(RECORDS // 2)])
+    service.start()
+    until(lambda: service.published() >= RECORDS // 2, "the first half to be copied")
+    late = PostgresStore(dsn, "copy", DDL)
+    for number in range(PARTITIONS):
+        late.take(number)
+
+    feed(tmp_path, [change(n) for n in range(RECORDS // 2, RECORDS)])
+
+    until(lambda: service.published() >= RECORDS, "the second half to be copied")
+    service.stop()
+    assert late.overtaken() == frozenset(range(PARTITIONS))
+    late.close()
+    assert service.failure is None
+    assert copied(tmp_path) == ALL
+
+
+def test_who_has_left_the_group_takes_nothing_back(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    dsn = postgres_server.dsn()
+    log = open_log(tmp_path)
+    store, other = PostgresStore(dsn, "copy", DDL), PostgresStore(dsn, "copy", DDL)
+    member = log.join("copy", [SUPPORTERS], lease_seconds=5)
+    fail_points, metrics = FailPoints(""), Metrics("copy")
+    relay = Relay("copy", (SUPPORTERS,), member, store, fail_points, metrics)
+    work: StatefulWork[Unit] = StatefulWork(
+        "copy", (SUPPORTERS,), member, store, Stateful(tmp_path), relay, SystemClock(), fail_points
+    )
+    polled = member.poll(0.1, 1)
+    work.assigned(polled.assigned)
+    taken = min(polled.assigned)
+    other.take(taken)
+    stale = Membership(polled.membership.member_id, polled.membership.generation - 1)
+
+    with pytest.raises(Fenced):
+        work.turn(stale)
+
+    assert store.overtaken() == {taken}
+    for each in (member, log, store, other):
+        each.close()

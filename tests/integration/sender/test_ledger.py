@@ -337,11 +337,37 @@ def test_holds_are_lifted_by_later_orders_only(fresh: Fresh) -> None:
         assert ledger.holds() == {"spring": 20}
 
 
-def test_the_newest_event_proves_the_channel_alive(fresh: Fresh) -> None:
+def test_what_ses_told_in_time_is_a_witness_and_what_it_took_in_silence_is_noted(
+    fresh: Fresh,
+) -> None:
     with fresh() as database:
         ledger = Ledger(database)
-        assert ledger.channel_ms() == 0
-        ledger.note_events({0: 5, 1: 7})
-        ledger.note_events({0: 9, 1: 6})
-        assert ledger.channel_ms() == 9
-        assert dict(database.execute("select * from channel")) == {0: 9, 1: 7}
+        ledger.take_in([(ready(3, partition=0), b"")], 1)
+        first, second, third = ledger.pick("spring", [0], 3)
+        ledger.attempt([first], 10_000)
+        ledger.attempt([second, third], 20_000)
+        names = [candidate.message_id for candidate in (first, second)]
+        ledger.accept([(message_id, None) for message_id in names], 20_500)
+        assert ledger.unheard(10_000, 20_000)
+        assert not ledger.unheard(10_001, 19_999)
+
+        assert ledger.hear([names[0], "nobody"], 12_000, 5_000) == set()
+        assert ledger.hear(names, 26_000, 5_000) == set(), "too late to be a witness"
+        assert ledger.hear([third.message_id], 24_000, 5_000) == {third.message_id}
+
+        assert not ledger.unheard(0, 30_000)
+        assert ledger.witnessed(9_999, 10_500)
+        assert not ledger.witnessed(10_000, 19_999)
+        assert ledger.witnessed(19_999, 20_500), "of the third"
+        ledger.forget_heard(20_000)
+        assert not ledger.witnessed(0, 19_999)
+
+
+def test_nobody_is_a_witness_for_what_a_lost_ledger_called(fresh: Fresh) -> None:
+    with fresh() as database:
+        ledger = Ledger(database)
+        ledger.take_in([(ready(1, partition=0), b"")], 1)
+        ledger.attempt(ledger.pick("spring", [0], 1), 10_000)
+        ledger.doubt_all("ledger restored", 20_000, 15_000, 10)
+        (doubt,) = ledger.in_doubt([0], 10)
+        assert doubt.attempted_ms is None

@@ -151,11 +151,31 @@ def test_nothing_is_resent_while_events_are_silent_and_late_ones_still_count(
 
         here.wait_for_states("silent", unconfirmed=PEOPLE)
 
-        assert "the event channel stayed silent" in "".join(reasons(here, "silent"))
+        assert "nothing proves that SES's events came" in "".join(reasons(here, "silent"))
         assert set(requests(here, "silent").values()) == {1}
         here.sandbox.switch(events_held=False)
         here.wait_for_states("silent", accepted=PEOPLE)
         assert here.audit("silent", policy="resend", kills=0)["balanced"]
+
+
+def test_nothing_is_resent_of_a_time_whose_events_were_dropped(
+    station: Station, sender: ServiceProcess
+) -> None:
+    """SES took all of it, and SNS gave up telling: that events come now proves nothing of then."""
+    station.sandbox.switch(events_dropped=True)
+    station.feed("untold", people(PULSE, "untold"))
+    station.wait_for_states("untold", accepted=PULSE)
+    put_in_doubt(station, "dropped", fault="close_after", resend_unconfirmed=True)
+    later = time.monotonic() + 1
+    until(lambda: time.monotonic() >= later, "their events to be due, and dropped")
+    station.sandbox.switch(events_dropped=False)
+    prove_alive(station, "dropped")
+
+    station.wait_for_states("dropped", unconfirmed=PEOPLE)
+
+    assert "nothing proves that SES's events came" in "".join(reasons(station, "dropped"))
+    assert set(requests(station, "dropped").values()) == {1}
+    assert station.audit("dropped", policy="resend", kills=0)["balanced"]
 
 
 def test_an_operator_may_leave_at_once(station: Station, sender: ServiceProcess) -> None:

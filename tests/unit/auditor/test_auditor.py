@@ -148,7 +148,10 @@ def test_who_was_owed_a_resend_and_never_got_it_is_missed(
         {"reason": "not resent: its deadline has passed", "deadline_ms": NINE_MS},
         {"reason": "not resent: the send was cancelled"},
         {"reason": "not resent: unsubscribed"},
-        {"reason": "not resent: the event channel stayed silent; an operator may decide"},
+        {
+            "reason": "not resent: nothing proves that SES's events came then; an operator may"
+            " decide"
+        },
     ],
 )
 def test_what_was_resent_or_stopped_may_stay_in_doubt(

@@ -11,7 +11,7 @@ import pytest
 from deploy.auditor.__main__ import main
 from services.sender.ledger import Ledger
 from services.sender.schema import LEDGER_DDL
-from services.sender.settling import InDoubt, settle
+from services.sender.settling import UNKNOWN, InDoubt, Neighbours, settle
 from shared.wire.batches import MessageBatch
 from shared.wire.events import EventKind
 from tests.integration.sender.audience import entry, people
@@ -19,6 +19,7 @@ from tests.unit.auditor.scene import Scene
 
 WINDOW_MS = 10_000
 SETTLE_AFTER_MS = 100_000
+PROVEN = Neighbours(witnessed=True, silent=False)
 LONG_AFTER_MS = SETTLE_AFTER_MS + 10 * WINDOW_MS
 
 
@@ -28,9 +29,8 @@ def left(*, resend: bool = True, deadline_ms: int | None = None, **known: Any) -
         "m", "s", 0, resend, 1, SETTLE_AFTER_MS - WINDOW_MS, SETTLE_AFTER_MS, deadline_ms
     )
     moment = {
-        "now_ms": LONG_AFTER_MS, "window_ms": WINDOW_MS, "margin_ms": 0,
-        "channel_ms": SETTLE_AFTER_MS, "events_read_ms": SETTLE_AFTER_MS,
-        "steady": True,
+        "neighbours": PROVEN, "now_ms": LONG_AFTER_MS, "window_ms": WINDOW_MS, "margin_ms": 0,
+        "events_read_ms": SETTLE_AFTER_MS,
     }  # fmt: skip
     decision, reason = settle(doubt, **(moment | known))
     assert decision == "leave"
@@ -46,7 +46,7 @@ def verdict(folder: Path, row: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize(
     "known",
-    [{"order": "leave"}, {"channel_ms": 0}, {"deadline_ms": SETTLE_AFTER_MS}],
+    [{"order": "leave"}, {"neighbours": UNKNOWN}, {"deadline_ms": SETTLE_AFTER_MS}],
     ids=["by order", "silent channel", "deadline"],
 )
 def test_every_way_of_settling_without_a_resend_is_believed(
@@ -57,9 +57,11 @@ def test_every_way_of_settling_without_a_resend_is_believed(
     assert verdict(tmp_path, row) == 0
 
 
-@pytest.mark.parametrize("channel_ms", [0, SETTLE_AFTER_MS], ids=["silent channel", "alive"])
-def test_a_sender_that_forgot_the_policy_is_found_out(tmp_path: Path, channel_ms: int) -> None:
-    assert verdict(tmp_path, {"reason": left(resend=False, channel_ms=channel_ms)}) == 1
+@pytest.mark.parametrize("neighbours", [UNKNOWN, PROVEN], ids=["silent channel", "alive"])
+def test_a_sender_that_forgot_the_policy_is_found_out(
+    tmp_path: Path, neighbours: Neighbours
+) -> None:
+    assert verdict(tmp_path, {"reason": left(resend=False, neighbours=neighbours)}) == 1
 
 
 @pytest.mark.parametrize(
