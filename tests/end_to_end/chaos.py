@@ -46,7 +46,7 @@ from tests.real_postgres import PostgresServer
 LEASE_SECONDS = 10
 FROZEN_SECONDS = LEASE_SECONDS + 6
 BROKER_AWAY_SECONDS = 12
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 60
 TRACKER = "tracker"
 KILLED = ("sender", "segmenter", "renderer", "tracker")
 JOINING = ("segmenter", "renderer", "sender")
