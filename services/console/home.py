@@ -16,6 +16,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from shared.errors import Misconfigured
+from shared.moved import refuse_moved
 from shared.settings import PREFIX, Settings, read_settings
 
 SECRET: Final = "secret"  # noqa: S105 - the name of a file
@@ -58,8 +59,12 @@ def with_postgres(settings: Settings, dsn: str | None) -> Settings:
 
 
 def check_log(settings: Settings) -> None:
-    """Raises Misconfigured when the home's programme is in a file, and brokers are named."""
+    """Raises Misconfigured when the home's programme is in a file, and brokers are named; or the
+    other way round.
+    """
     home = settings.home
+    if settings.log == "embedded":
+        refuse_moved(home)
     if settings.log != "embedded" and (home / LOG).exists() and not (home / KAFKA).exists():
         raise Misconfigured(
             f"{home} has its programme in {LOG}, and what is on Kafka would be another one: begin "
@@ -70,6 +75,8 @@ def check_log(settings: Settings) -> None:
 def check_stores(settings: Settings) -> None:
     """Raises Misconfigured when the home's stores are files, and PostgreSQL is named."""
     home, there = settings.home, [file for file in STORES if (settings.home / file).exists()]
+    if not settings.postgres_dsn():
+        refuse_moved(home)
     if settings.postgres_dsn() and there and not (home / POSTGRES).exists():
         raise Misconfigured(
             f"{home} has its stores in files ({', '.join(there)}), and those in PostgreSQL would "
@@ -81,17 +88,17 @@ def keep_places(settings: Settings) -> Settings:
     """Remember in the home where log and stores are, so that later commands need not be told."""
     home = settings.home
     if settings.log != "embedded":
-        _replace(home / KAFKA, settings.log)
+        replace_file(home / KAFKA, settings.log)
     dsn = settings.postgres_dsn()
     if not dsn:
         return settings
     if settings.postgres_file is None:
-        _replace(home / POSTGRES, dsn)
+        replace_file(home / POSTGRES, dsn)
         return settings.model_copy(
             update={"postgres": SecretStr(""), "postgres_file": home / POSTGRES}
         )
     if settings.postgres_file != home / POSTGRES:
-        _replace(home / POSTGRES, dsn)
+        replace_file(home / POSTGRES, dsn)
     return settings
 
 
@@ -104,7 +111,11 @@ def is_rehearsal(home: Path) -> bool:
 
 
 def require_home(settings: Settings) -> None:
-    """Raises Misconfigured when there is nothing of Doorstep in the home folder."""
+    """Raises Misconfigured when there is nothing of Doorstep in the home folder, or not here any
+    more.
+    """
+    if settings.log == "embedded":
+        refuse_moved(settings.home)
     if settings.log == "embedded" and not (settings.home / LOG).is_file():
         raise Misconfigured(
             f"{settings.home}: there is no Doorstep here. Start it once with `doorstep up`, "
@@ -178,7 +189,7 @@ def _part(path: Path, text: str) -> Path:
     return part
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write what only its owner may read, in the place of what is there."""
     try:
         _part(path, text).replace(path)

@@ -1,8 +1,9 @@
 """`doorstep move`: an embedded home, stopped and drained, moves to Kafka and PostgreSQL.
 
-Nothing here is changed; what is there must be empty. Records keep key, value, headers, time and
-partition; offsets differ, so positions are found anew: a topic is copied up to each place where a
-group stands, and where the new log then ends is that group's position there.
+Nothing here is changed before all is there; what is there must be empty. Records keep key, value,
+headers, time and partition; offsets differ, so positions are found anew: a topic is copied up to
+each place where a group stands, and where the new log then ends is that group's position there.
+At the end the home is one of Kafka and PostgreSQL (leaving.py).
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from pydantic import SecretStr
 
 from services.console.approving import JSON
 from services.console.home import LOG, handed_down, require_home
+from services.console.leaving import BEFORE, destination, finish_leaving, leave
+from services.console.record_times import Ages, begin_copy, end_copy
 from services.console.screen import Column
 from services.console.surroundings import here
+from shared.clock import SystemClock, to_ms
 from shared.errors import DoorstepError, Misconfigured
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.embedded.contents import Contents, Group, read_contents
@@ -33,6 +36,7 @@ from shared.log.opening import open_log
 from shared.log.port import Log
 from shared.log.record import Position, Record, TopicPartition
 from shared.log.topics import TOPICS
+from shared.moved import moved_to
 from shared.settings import PREFIX, Settings
 
 STORES: Final = {"sender": "ledger.db", "segmenter": "people.db"}
@@ -40,6 +44,11 @@ LOCKS: Final = ("up.lock", "sender/ledger.lock", "segmenter/people.lock", "track
 BYTES: Final = 4_000_000
 RECORDS: Final = 500
 JOIN_SECONDS: Final = 60.0
+LEFT: Final = (
+    "Moved. Start with `doorstep up`: this home remembers brokers and database. Keep the home: its "
+    f"secret and the tracker's spool are used on. The old log and stores are in {BEFORE}/ and hold "
+    "addresses: delete that folder when all is well."
+)
 
 
 class NotMoved(DoorstepError):
@@ -57,16 +66,27 @@ class Moved:
 def move(
     context: typer.Context,
     kafka: Annotated[str, typer.Option("--kafka", help="Bootstrap servers of the brokers.")],
-    postgres: Annotated[str, typer.Option("--postgres", help="Connection string; empty database.")],
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            "--postgres", metavar="DSN",
+            help=f"An empty database; better {PREFIX}POSTGRES_FILE, which no list of processes "
+            "shows.",
+        ),
+    ] = None,
     as_json: JSON = False,
-) -> None:
+) -> None:  # fmt: skip
     """Move this home, stopped and drained, to Kafka and PostgreSQL."""
     around = here(context)
     settings = around.settings
-    if settings.log != "embedded" or settings.postgres_dsn():
-        raise Misconfigured(
-            f"{PREFIX}LOG or {PREFIX}POSTGRES is set: unset both, what is moved is the home itself"
-        )
+    to = destination(settings, kafka, postgres)
+    if moved_to(settings.home) is not None:
+        finish_leaving(to)
+        if as_json:
+            around.screen.json({"counts": {}})
+        else:
+            around.screen.say(("✓ ", "green"), LEFT)
+        return
     require_home(settings)
     refuse_running(settings.home)
     contents = read_contents(settings.home / LOG)
@@ -74,24 +94,26 @@ def move(
         raise Misconfigured(
             f"still running, or ended without a goodbye seconds ago: {', '.join(contents.running)}"
         )
-    to = settings.model_copy(update={"log": kafka, "postgres": SecretStr(postgres)})
     make_topics(to)
     source: Log = EmbeddedLog(settings.home / LOG, settings.partitions)
     target = open_log(to)
     try:
         refuse_full(target)
+        begin_copy(to)
         moved = copy_records(source, target, contents)
         for service in STORES:
-            moved.counts |= move_store(settings, postgres, service, contents, moved)
+            moved.counts |= move_store(settings, to.postgres_dsn(), service, contents, moved)
         for group in contents.groups:
             place_group(target, group, moved.positions[group.name], settings)
         for name, cursor in contents.publishers.items():
             publisher = target.publisher(name)
             publisher.commit([], cursor)
             publisher.close()
+        end_copy(to)
     finally:
         target.close()
         source.close()
+    leave(to)
     if as_json:
         around.screen.json({"counts": moved.counts})
         return
@@ -99,10 +121,7 @@ def move(
         [Column("what"), Column("before", number=True), Column("after", number=True)],
         [[name, n["before"], n["after"]] for name, n in moved.counts.items()],
     )
-    around.screen.say(
-        ("✓ ", "green"), f"Moved. From now on start with {PREFIX}LOG={kafka} and {PREFIX}POSTGRES "
-        "set; keep the home: its secret and the tracker's spool are used on.",
-    )  # fmt: skip
+    around.screen.say(("✓ ", "green"), LEFT)
 
 
 def refuse_running(home: Path) -> None:
@@ -237,14 +256,18 @@ def _batches(
     """The records of a topic within these offsets, in order, some at a time."""
     batch: list[Record] = []
     size = 0
+    ages = Ages(topic, to_ms(SystemClock().now()))
     follower = source.follow(topic)
     try:
         while found := follower.read():
             for it in found:
                 if not after[it.partition] <= it.offset < upto[it.partition]:
                     continue
+                if ages.apart(it) and batch:
+                    yield batch
+                    batch, size = [], 0
                 batch.append(
-                    Record(topic, it.partition, it.key, it.value, it.headers, it.timestamp_ms)
+                    Record(topic, it.partition, it.key, it.value, it.headers, ages.time_of(it))
                 )
                 size += len(it.value or b"")
                 if len(batch) >= RECORDS or size >= BYTES:

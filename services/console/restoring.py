@@ -49,6 +49,8 @@ def sender(context: typer.Context, as_json: JSON = False) -> None:
         [sys.executable, "-m", "services.sender.restoring"],
         env=handed_down(around.settings, os.environ), capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if done.returncode < 0:
+        raise NotRestored(f"it was ended by signal {-done.returncode}: run it again", 1)
     if done.returncode:
         raise NotRestored(_last_reason(done.stderr), done.returncode)
     answer = json.loads(done.stdout.splitlines()[-1])

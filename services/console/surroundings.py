@@ -23,6 +23,7 @@ from services.console.screen import Screen
 from shared.clock import Clock, SystemClock
 from shared.log.opening import open_log
 from shared.log.port import Log
+from shared.moved import moved_to
 from shared.settings import PREFIX, Settings
 
 
@@ -52,7 +53,8 @@ class Surroundings:
     @contextmanager
     def log_if_there(self) -> Iterator[Log | None]:
         """The log, or None where none has begun."""
-        if self.settings.log == "embedded" and not (self.settings.home / LOG).is_file():
+        home = self.settings.home
+        if self.settings.log == "embedded" and not (home / LOG).is_file() and not moved_to(home):
             yield None
             return
         with self._opened() as opened:

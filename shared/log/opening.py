@@ -8,6 +8,7 @@ from shared.errors import RetryLater
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.port import Log
 from shared.log.topics import TOPICS, TopicAdmin
+from shared.moved import refuse_moved
 from shared.observability.logs import Journal
 from shared.settings import Settings
 
@@ -19,6 +20,7 @@ def open_log(settings: Settings, *, wait_seconds: float | None = None) -> Log:
     when no broker came within `wait_seconds` (None: as long as a service retries).
     """
     if settings.log == "embedded":
+        refuse_moved(settings.home)
         return EmbeddedLog(settings.home / "log.db", settings.partitions)
     # Whoever runs on one file need not load a Kafka client.
     from shared.log.kafka.body import KafkaLog  # noqa: PLC0415

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from shared.errors import RetryLater
+from shared.moved import refuse_moved
 from shared.observability.logs import Journal
 from shared.settings import Settings
 from shared.store.port import Store, Unit
@@ -35,6 +36,7 @@ def open_store(
     dsn = settings.postgres_dsn()
     if dsn:
         return _patiently(settings, dsn, service, ddl, postgres_ddl)
+    refuse_moved(settings.home)
     return SqliteStore(
         settings.home / service / file, ddl, synchronous=synchronous, cache_mb=cache_mb
     )

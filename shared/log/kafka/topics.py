@@ -55,6 +55,16 @@ def wanted_configs(spec: TopicSpec, min_insync: int) -> dict[str, str]:
     return found
 
 
+def copying_configs(plan: TopicPlan) -> dict[str, str]:
+    """What a topic has while old records are copied to it that keep their times.
+
+    A compacted one would begin a file for every hour of the past; the others none more than ever.
+    """
+    if plan.configs["cleanup.policy"] == "compact":
+        return {"message.timestamp.type": "CreateTime", "segment.ms": str(7 * DAY_MS)}
+    return {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+
+
 class Topics:
     """Plans and makes the topics of an installation."""
 
@@ -140,6 +150,29 @@ class Topics:
         until = time.monotonic() + SETTLING_SECONDS
         while self._differ(plans) and time.monotonic() < until:
             time.sleep(0.05)
+
+    def begin_copy(self) -> None:
+        """For all topics, while records are copied that keep their times: these are taken over,
+        and nothing is removed for its age before all is there.
+        """
+        self.configure(
+            [
+                replace(
+                    plan, drift={n: ("", wanted) for n, wanted in copying_configs(plan).items()}
+                )
+                for plan in self.plan()
+            ]
+        )
+
+    def end_copy(self) -> None:
+        """What `begin_copy` has set, as it is wanted. Records that are there keep their times."""
+        ours = [
+            replace(
+                plan, drift={n: e for n, e in plan.drift.items() if n in copying_configs(plan)}
+            )
+            for plan in self.plan()
+        ]  # fmt: skip
+        self.configure([plan for plan in ours if plan.drift])
 
     def close(self) -> None:
         with suppress(Exception):

@@ -53,7 +53,7 @@ def test_a_drained_home_moves_and_its_programme_goes_on(
         assert all(n["before"] == n["after"] for n in counts.values()), counts
         assert counts["sender.message"]["after"] == PEOPLE
         assert counts["segmenter.frozen"]["after"] == PEOPLE
-        assert "not empty" in doorstep(here, *to, code=64, **there).stderr
+        assert "moved already" in doorstep(here, *to, code=64, **there).stderr
 
         here.settings |= {**there, "log": kafka_cluster.bootstrap, "postgres": postgres_dsn}
         here.books = LedgerSchema(postgres_dsn)
