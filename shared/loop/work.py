@@ -7,6 +7,7 @@ by one, so that a poison record goes to the dead letters and its neighbours go t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -74,10 +75,10 @@ class Work(Protocol):
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         """Handle and commit. `through`: place to the next offset after this batch.
 
-        Returns the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
+        Returns topic to the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
         """
         ...
 
@@ -93,6 +94,10 @@ def is_ours(error: Exception) -> bool:
     if isinstance(error, (MemoryError, OSError)):
         return True
     return isinstance(error, DoorstepError) and not isinstance(error, NeverRetry)
+
+
+def _by_topic(dead: Sequence[tuple[Stored, Exception]]) -> Counter[str]:
+    return Counter(stored.topic for stored, _ in dead)
 
 
 class StatelessWork:
@@ -122,10 +127,12 @@ class StatelessWork:
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         now = self._clock.now()
-        letters = [dead_letter(stored, error, self._group, now) for stored, error in refused]
-        outputs = self._outputs(deliveries, letters, now)
+        dead: list[tuple[Stored, Exception]] = list(refused)
+        outputs = self._outputs(deliveries, dead)
+        letters = [dead_letter(stored, error, self._group, now) for stored, error in dead]
+        self._metrics.phases.enter("commit")
         self._fail_points.reach("stateless.before_commit")
         self._member.commit(
             membership,
@@ -133,7 +140,7 @@ class StatelessWork:
             {place: Position(next_offset) for place, next_offset in through.items()},
         )
         self._fail_points.reach("stateless.after_commit")
-        return len(letters)
+        return _by_topic(dead)
 
     def turn(self, membership: Membership) -> None:
         """Nothing besides records."""
@@ -142,7 +149,7 @@ class StatelessWork:
         """Nothing in flight."""
 
     def _outputs(
-        self, deliveries: Sequence[Delivery], letters: list[Record], now: datetime
+        self, deliveries: Sequence[Delivery], dead: list[tuple[Stored, Exception]]
     ) -> list[Record]:
         try:
             return list(self._handler.handle(deliveries)) if deliveries else []
@@ -156,7 +163,7 @@ class StatelessWork:
             except Exception as error:
                 if is_ours(error):
                     raise
-                letters.append(dead_letter(delivery.stored, error, self._group, now))
+                dead.append((delivery.stored, error))
         return outputs
 
 
@@ -173,8 +180,10 @@ class StatefulWork(Generic[UnitT]):
         relay: Relay,
         clock: Clock,
         fail_points: FailPoints,
+        metrics: Metrics,
     ) -> None:
         self._group, self._topics = group, tuple(topics)
+        self._phases = metrics.phases
         self._member, self._store = member, store
         self._handler, self._relay = handler, relay
         self._clock, self._fail_points = clock, fail_points
@@ -206,7 +215,7 @@ class StatefulWork(Generic[UnitT]):
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         now = self._clock.now()
         dead: list[tuple[Stored, Exception]] = list(refused)
         with self._store.unit() as unit:
@@ -217,13 +226,15 @@ class StatefulWork(Generic[UnitT]):
             for place, next_offset in through.items():
                 unit.advance(place, self._positions[place], next_offset)
             self._relay.trim(unit, {place.partition for place in through})
+            self._phases.enter("commit")
             self._fail_points.reach("stateful.before_commit")
         self._fail_points.reach("stateful.after_commit")
         self._positions.update(through)
-        return len(dead)
+        return _by_topic(dead)
 
     def turn(self, membership: Membership) -> None:
         self._handler.tick(self._clock.now())
+        self._phases.enter("publish")
         self._relay.publish(membership)
         self._relay.follow(membership)
 
