@@ -244,6 +244,14 @@ class StatefulWork(Generic[UnitT]):
             self._relay.publish(membership)
             with suppress(Fenced, RetryLater):  # an account for people; the store has the truth
                 self._relay.follow(membership, at_once=True)
+                self._forget_published()
+
+    def _forget_published(self) -> None:
+        """So that a log that forgets us while we are stopped does not look like a new one."""
+        owned = self._store.owned()
+        with self._store.unit() as unit:
+            unit.check(*owned)
+            self._relay.trim(unit, owned)
 
     def rewind(self, partition: int) -> None:
         """After a failed unit: read on from what the store says."""
