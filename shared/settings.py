@@ -102,10 +102,6 @@ class TrackerSettings(Section):
     sns_oldest_seconds: float = Field(3_900.0, gt=0, description="an older message is a replay")
 
 
-class ConsoleSettings(Section):
-    port: int = Field(8705, description="pages and API; loopback only")
-
-
 class KafkaSettings(Section):
     """How the brokers named by DOORSTEP_LOG are spoken to, and how topics are made there."""
 
@@ -186,7 +182,6 @@ class Settings(BaseSettings):
     renderer: RendererSettings = RendererSettings()
     sender: SenderSettings = SenderSettings()
     tracker: TrackerSettings = TrackerSettings()
-    console: ConsoleSettings = ConsoleSettings()
 
     @field_validator("tracking_url")
     @classmethod

@@ -46,6 +46,8 @@ def properties_of(node: Node, nodes: Sequence[Node], extra: Mapping[str, str]) -
         "transaction.state.log.min.isr": least,
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": least,
+        # a group may be stopped for 30 days and goes on where it was
+        "offsets.retention.minutes": "43200",
         **_QUICK,
         **extra,
     }

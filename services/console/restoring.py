@@ -1,6 +1,7 @@
-"""`doorstep restore`: a lost or restored ledger is rebuilt from the log, and starts held.
+"""`doorstep restore`: a lost or restored ledger is rebuilt from the log, and starts held; a service
+that the log has forgotten is let go on.
 
-The work is the sender's own, in a process of its own; here it is started, and later released.
+The work is the service's own, in a process of its own; here it is started, and later released.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import json
 import os
 import subprocess
 import sys
+from typing import Annotated, Any, Final
 
 import typer
 
 from services.console.approving import JSON
 from services.console.home import handed_down
 from services.console.programme_topic import order, release_record
-from services.console.screen import Column
-from services.console.surroundings import here
-from shared.errors import DoorstepError
+from services.console.screen import Column, some
+from services.console.surroundings import Surroundings, here
+from shared.errors import DoorstepError, Misconfigured
+from shared.programme.problems import no_such
 from shared.wire.programme import ReleaseOrder
+
+ADOPTING: Final = ("segmenter", "sender")
 
 app = typer.Typer(help="After the loss of a store: rebuild it from the log.", no_args_is_help=True)
 
@@ -43,17 +48,7 @@ def sender(context: typer.Context, as_json: JSON = False) -> None:
     It starts held: nothing is sent before `doorstep restore release`.
     """
     around = here(context)
-    with around.log():
-        pass  # a home that is there
-    done = subprocess.run(
-        [sys.executable, "-m", "services.sender.restoring"],
-        env=handed_down(around.settings, os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode < 0:
-        raise NotRestored(f"it was ended by signal {-done.returncode}: run it again", 1)
-    if done.returncode:
-        raise NotRestored(_last_reason(done.stderr), done.returncode)
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = _answer_of(around, "services.sender.restoring")
     if as_json:
         around.screen.json(answer)
         return
@@ -69,6 +64,29 @@ def sender(context: typer.Context, as_json: JSON = False) -> None:
     )
 
 
+@app.command("adopt")
+def adopt(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="segmenter or sender; all must be stopped.")],
+    as_json: JSON = False,
+) -> None:
+    """Let a service go on that was stopped for so long that the brokers forgot it.
+
+    Only when it can be shown that this log is the store's, and what of its outbox is on it.
+    """
+    around = here(context)
+    if service not in ADOPTING:
+        raise Misconfigured(": ".join(no_such("service", service, ADOPTING)))
+    answer = _answer_of(around, f"services.{service}.adopting")
+    if as_json:
+        around.screen.json(answer)
+        return
+    around.screen.say(
+        ("✓ ", "green"), f"The log knows the {service} again: start it. "
+        f"{some(answer['to_publish'], 'record')} of its outbox will be published.",
+    )  # fmt: skip
+
+
 @app.command("release")
 def release(context: typer.Context, as_json: JSON = False) -> None:
     """End the hold of a restored ledger: sending goes on."""
@@ -80,6 +98,21 @@ def release(context: typer.Context, as_json: JSON = False) -> None:
         around.screen.json({"released": True})
     else:
         around.screen.say(("✓ ", "green"), "Released: the sender goes on within seconds.")
+
+
+def _answer_of(around: Surroundings, module: str) -> Any:
+    """What a program of a service answers in JSON. Raises NotRestored."""
+    with around.log():
+        pass  # a home that is there
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        env=handed_down(around.settings, os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode < 0:
+        raise NotRestored(f"it was ended by signal {-done.returncode}: run it again", 1)
+    if done.returncode:
+        raise NotRestored(_last_reason(done.stderr), done.returncode)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _last_reason(said: str) -> str:

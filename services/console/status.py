@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from services.console.approving import JSON
 from services.console.asking import Glance, Health
+from services.console.dead_letters import read_letters
 from services.console.instances import SERVICES
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, duration, moment, number
@@ -27,10 +29,11 @@ LOOK_AT: Final[tuple[State, ...]] = ("freezing", "held", "sending", "paused", "s
 
 
 def status(context: typer.Context, as_json: JSON = False) -> None:
-    """Services, lag, dead letters, sends under way. Exit code 75 when not all are ready."""
+    """Services, lag, open dead letters, sends under way. Exit code 75 when not all are ready."""
     around = here(context)
     with around.log() as log:
         programme = read_table(log)
+        letters = Counter(each.said.group for each in read_letters(log) if each.handled is None)
     glances = [
         around.services.glance(instance)
         for service in SERVICES
@@ -42,10 +45,10 @@ def status(context: typer.Context, as_json: JSON = False) -> None:
         for name, order in sorted(programme.orders.items())
     }
     if as_json:
-        around.screen.json(_as_data(str(around.settings.home), glances, programme, states))
+        around.screen.json(_as_data(str(around.settings.home), glances, programme, states, letters))
     else:
         around.screen.say(("Doorstep", "bold"), f" in {around.settings.home}")
-        around.screen.table(_COLUMNS, [row_of(glance) for glance in glances])
+        around.screen.table(_COLUMNS, [row_of(glance, letters) for glance in glances])
         for line in programme_lines(programme, states):
             around.screen.say(line)
         for sentence in unowned(glances, around.settings.partitions):
@@ -61,18 +64,19 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def row_of(glance: Glance) -> list[Cell]:
-    """One service: how it is, how far behind, and what is special about it."""
-    metrics = glance.metrics
-    # The metric begins with the first letter.
-    letters = round(metrics.get("doorstep_dead_letters_total", 0)) if metrics else None
+def row_of(glance: Glance, letters: Mapping[str, int]) -> list[Cell]:
+    """One service: how it is, how far behind, and what is special about it.
+
+    `letters`: service to its open dead letters, which stand at its first instance.
+    """
+    metrics, instance = glance.metrics, glance.instance
     return [
-        glance.instance.name,
+        instance.name,
         Text(glance.health, STYLES[glance.health]),
-        glance.instance.url,
+        instance.url,
         _count(metrics, "doorstep_consumer_lag_records"),
         _count(metrics, "doorstep_partitions_owned"),
-        letters,
+        letters.get(instance.service, 0) if instance.name == instance.service else None,
         "; ".join(remarks(metrics)),
     ]
 
@@ -136,7 +140,11 @@ def _count(metrics: Mapping[str, float], name: str) -> int | None:
 
 
 def _as_data(
-    home: str, glances: list[Glance], programme: ProgrammeTable, states: Mapping[str, State]
+    home: str,
+    glances: list[Glance],
+    programme: ProgrammeTable,
+    states: Mapping[str, State],
+    letters: Mapping[str, int],
 ) -> dict[str, Any]:
     return {
         "home": home,
@@ -149,6 +157,7 @@ def _as_data(
             }
             for each in glances
         },
+        "open_dead_letters": dict(letters),
         "halt": programme.halt,
         "sends": dict(states),
     }

@@ -69,7 +69,9 @@ class SegmenterService:
         self._withdrawals = Table(withdrawals, self._withdrawn.append)
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, store, fail_points, metrics)
-        work = StatefulWork(GROUP, INPUTS, member, store, handler, relay, clock, fail_points)
+        work = StatefulWork(
+            GROUP, INPUTS, member, store, handler, relay, clock, fail_points, metrics
+        )
         self._loop = Loop(
             GROUP, INPUTS, member, work, settings.loop, clock, metrics,
             before_turn=self._refresh, rewind=work.rewind, held=disk.low,

@@ -69,7 +69,9 @@ class Sender:
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)
-        work = StatefulWork(GROUP, INPUTS, member, self._store, handler, relay, clock, fail_points)
+        work = StatefulWork(
+            GROUP, INPUTS, member, self._store, handler, relay, clock, fail_points, metrics
+        )
         self._loop = Loop(
             GROUP,
             INPUTS,

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from services.sender.contents import Contents
 from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
@@ -76,6 +77,8 @@ class Dispatcher:
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
+        for verdict in get_args(Verdict):
+            metrics.attempts.labels(verdict)  # begins at nought: the first is then an increase
         self._journal = Journal("sender.dispatch")
         self._condition = threading.Condition()
         self._partitions: frozenset[int] = frozenset()

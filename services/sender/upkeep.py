@@ -59,6 +59,7 @@ class Upkeep:
         self._next_ms = to_ms(now) + EVERY_MS
         owned = sorted(self._store.owned())
         if not owned:
+            self._own_nothing()
             return
         self._expire(owned, now)
         self._cancel(owned, now)
@@ -158,6 +159,13 @@ class Upkeep:
                 (json.dumps(owned),),
             )
             metric.set(number)
+
+    def _own_nothing(self) -> None:
+        """What was counted before is another instance's to tell of now."""
+        self._metrics.unconfirmed.set(0)
+        self._metrics.ready.set(0)
+        self._metrics.deadline_slack.set(inf)
+        self._next_count_ms = self._next_slack_ms = 0
 
     def _note_slack(self, now_ms: int) -> None:
         if now_ms < self._next_slack_ms:

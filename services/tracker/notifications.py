@@ -61,6 +61,8 @@ class Notifications:
         self._intake, self._certificates = intake, certificates
         self._topic_arns, self._oldest = frozenset(topic_arns), oldest
         self._most_bytes = most_bytes
+        for kind in (*KINDS, "other", "foreign"):
+            intake.metrics.ses_events.labels(kind)  # begins at nought, as an increase must
         self._journal = Journal("tracker.notifications")
 
     def routes(self) -> list[BaseRoute]:

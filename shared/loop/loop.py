@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
@@ -31,6 +31,8 @@ from shared.settings import LoopSettings
 BLOCKED_SECONDS = 30.0
 LONGEST_BACK_OFF = 10.0
 LAG_SECONDS = 2.0
+RETRY_REASONS = ("retry_later", "fenced", "unavailable")
+REBALANCES = ("assigned", "revoked", "lost")
 
 
 class Rewinding(Protocol):
@@ -76,7 +78,7 @@ class Loop:
         self._joined = False
         self._blocked: set[int] = set()
         self._next_lag = 0.0
-        metrics.dead_letters.labels(group)  # begins at nought: the first is then an increase
+        self._begin_at_nought()
 
     def stop(self) -> None:
         """Ask the loop to end after the turn it is in. Safe from a signal handler."""
@@ -122,15 +124,16 @@ class Loop:
         self._patience.insist(self._before_turn)
         self._hold_or_go_on()
         self._wake_waiting()
-        began = time.monotonic()
+        phases = self._metrics.phases
+        phases.enter("poll")
         polled = self._poll()
-        began = self._spent("poll", began)
+        phases.enter("handle")
         self._ownership(polled)
         handled = not (polled.records or polled.passed) or self._apply(polled)
-        began = self._spent("handle", began)
         if handled:
+            phases.enter("tick")
             self._do_the_rest(polled)
-        self._spent("tick", began)
+        phases.enter(None)
         self._turned_at = time.monotonic()
         self._joined = True
         if self._turned_at >= self._next_lag:
@@ -175,6 +178,7 @@ class Loop:
                 if number not in polled.lost | polled.revoking
             }  # fmt: skip
             self._blocked -= polled.lost | polled.revoking
+            self._metrics.partitions_blocked.set(len(self._blocked))
             owned = self._member.owned() - polled.revoking
             self._metrics.partitions_owned.set(len(owned))
             self._journal.info(
@@ -229,6 +233,7 @@ class Loop:
             if place.partition in numbers
             for stored in batch
         ]
+        self._metrics.phases.enter("handle")
         decoded = decode_all(records, self._ignored)
         passed = {place: at for place, at in polled.passed.items() if place.partition in numbers}
         through = passed | _through(records, decoded)
@@ -245,13 +250,15 @@ class Loop:
         self._metrics.partitions_blocked.set(len(self._blocked))
         return blocked
 
-    def _count(self, records: Iterable[Stored], letters: int) -> None:
+    def _count(self, records: Iterable[Stored], refused: Counter[str]) -> None:
         for stored in records:
             self._metrics.loop_records.labels(stored.topic).inc()
+        letters = refused.total()
         if not letters:
             return
         now = time.monotonic()
-        self._metrics.dead_letters.labels(self._group).inc(letters)
+        for topic, number in refused.items():
+            self._metrics.dead_letters.labels(topic).inc(number)
         self._letters.extend([now] * letters)
         while self._letters and self._letters[0] < now - 3_600:
             self._letters.popleft()
@@ -320,10 +327,15 @@ class Loop:
     def _rewind_in_log(self, partition: int) -> None:
         self._member.rewind([TopicPartition(topic, partition) for topic in self._topics])
 
-    def _spent(self, phase: str, began: float) -> float:
-        now = time.monotonic()
-        self._metrics.loop_seconds.labels(phase).inc(now - began)
-        return now
+    def _begin_at_nought(self) -> None:
+        """The first of each is an increase only if it was counted before, as none."""
+        for topic in self._topics:
+            self._metrics.loop_records.labels(topic)
+            self._metrics.dead_letters.labels(topic)
+        for reason in RETRY_REASONS:
+            self._metrics.loop_retries.labels(reason)
+        for kind in REBALANCES:
+            self._metrics.rebalances.labels(kind)
 
     def _watch(self) -> None:
         while not self._stopping.wait(min(5.0, self._settings.stuck_seconds / 4)):

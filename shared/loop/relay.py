@@ -49,6 +49,11 @@ class Relay:
         self._published[partition] = self._read_back(partition)
         self._trimmed[partition] = 0
 
+    def adopt(self, published: Mapping[int, int]) -> None:
+        """Take up numbers of which the log knows nothing, from what was found out elsewhere."""
+        self._published.update(published)
+        self._trimmed.update(dict.fromkeys(published, 0))
+
     def _read_back(self, partition: int) -> int:
         place = self._cursor_place(partition)
         saved = self._member.committed([place]).get(place)
@@ -166,8 +171,8 @@ class Relay:
             if newest and (not oldest or oldest[0].seq > 1):
                 raise WrongStore(
                     f"{self._group}: the store has published for partition {partition}, the log "
-                    "knows nothing of it: the log is new or another one. Use the log that belongs "
-                    "to this store, or see docs/how-to/restore.md"
+                    "knows nothing of it: it is new or another one, or has forgotten this group, "
+                    "which was stopped for long. See docs/how-to/restore.md"
                 )
             return 0
         store_id, _, seq = metadata.rpartition(":")

@@ -8,6 +8,7 @@ by one, so that a poison record goes to the dead letters and its neighbours go t
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -79,10 +80,10 @@ class Work(Protocol):
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         """Handle and commit. `through`: place to the next offset after this batch.
 
-        Returns the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
+        Returns topic to the number of dead letters. Raises RetryLater, Fenced, BudgetPassed.
         """
         ...
 
@@ -98,6 +99,10 @@ def is_ours(error: Exception) -> bool:
     if isinstance(error, (MemoryError, OSError)):
         return True
     return isinstance(error, DoorstepError) and not isinstance(error, NeverRetry)
+
+
+def _by_topic(dead: Sequence[tuple[Stored, Exception]]) -> Counter[str]:
+    return Counter(stored.topic for stored, _ in dead)
 
 
 class StatelessWork:
@@ -127,10 +132,12 @@ class StatelessWork:
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         now = self._clock.now()
-        letters = [dead_letter(stored, error, self._group, now) for stored, error in refused]
-        outputs = self._outputs(deliveries, letters, now)
+        dead: list[tuple[Stored, Exception]] = list(refused)
+        outputs = self._outputs(deliveries, dead)
+        letters = [dead_letter(stored, error, self._group, now) for stored, error in dead]
+        self._metrics.phases.enter("commit")
         self._fail_points.reach("stateless.before_commit")
         try:
             self._member.commit(
@@ -141,7 +148,7 @@ class StatelessWork:
         except RetryLater as error:
             raise CommitUnknown(str(error), error.after_seconds) from error
         self._fail_points.reach("stateless.after_commit")
-        return len(letters)
+        return _by_topic(dead)
 
     def turn(self, membership: Membership) -> None:
         """Nothing besides records."""
@@ -150,7 +157,7 @@ class StatelessWork:
         """Nothing in flight."""
 
     def _outputs(
-        self, deliveries: Sequence[Delivery], letters: list[Record], now: datetime
+        self, deliveries: Sequence[Delivery], dead: list[tuple[Stored, Exception]]
     ) -> list[Record]:
         try:
             return list(self._handler.handle(deliveries)) if deliveries else []
@@ -164,7 +171,7 @@ class StatelessWork:
             except Exception as error:
                 if is_ours(error):
                     raise
-                letters.append(dead_letter(delivery.stored, error, self._group, now))
+                dead.append((delivery.stored, error))
         return outputs
 
 
@@ -181,8 +188,10 @@ class StatefulWork(Generic[UnitT]):
         relay: Relay,
         clock: Clock,
         fail_points: FailPoints,
+        metrics: Metrics,
     ) -> None:
         self._group, self._topics = group, tuple(topics)
+        self._phases = metrics.phases
         self._member, self._store = member, store
         self._handler, self._relay = handler, relay
         self._clock, self._fail_points = clock, fail_points
@@ -216,7 +225,7 @@ class StatefulWork(Generic[UnitT]):
         deliveries: Sequence[Delivery],
         refused: Refused,
         through: dict[TopicPartition, int],
-    ) -> int:
+    ) -> Counter[str]:
         now = self._clock.now()
         dead: list[tuple[Stored, Exception]] = list(refused)
         with self._store.unit() as unit:
@@ -227,14 +236,16 @@ class StatefulWork(Generic[UnitT]):
             for place, next_offset in through.items():
                 unit.advance(place, self._positions[place], next_offset)
             self._relay.trim(unit, {place.partition for place in through})
+            self._phases.enter("commit")
             self._fail_points.reach("stateful.before_commit")
         self._fail_points.reach("stateful.after_commit")
         self._positions.update(through)
-        return len(dead)
+        return _by_topic(dead)
 
     def turn(self, membership: Membership) -> None:
         self._take_back(membership)
         self._handler.tick(self._clock.now())
+        self._phases.enter("publish")
         self._relay.publish(membership)
         self._relay.follow(membership)
 
@@ -244,6 +255,14 @@ class StatefulWork(Generic[UnitT]):
             self._relay.publish(membership)
             with suppress(Fenced, RetryLater):  # an account for people; the store has the truth
                 self._relay.follow(membership, at_once=True)
+                self._forget_published()
+
+    def _forget_published(self) -> None:
+        """So that a log that forgets us while we are stopped does not look like a new one."""
+        owned = self._store.owned()
+        with self._store.unit() as unit:
+            unit.check(*owned)
+            self._relay.trim(unit, owned)
 
     def _take_back(self, membership: Membership) -> None:
         """Take again what the group gave to us and another instance took from us in the store.

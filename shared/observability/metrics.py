@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-PHASES = ("poll", "handle", "commit", "publish", "tick")
+from shared.observability.phases import Phases
 
 
 class Metrics:
@@ -19,12 +19,17 @@ class Metrics:
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
         self._service = service
+        self.started = self._gauge(
+            "doorstep_start_timestamp_seconds", "When this process started (Unix time)."
+        )
+        self.started.set_to_current_time()
         self.loop_records = self._counter(
             "doorstep_loop_records", "Records handled by the loop.", "topic"
         )
         self.loop_seconds = self._counter(
             "doorstep_loop_seconds", "Seconds the loop spent, by phase.", "phase"
         )
+        self.phases = Phases(self.loop_seconds)
         self.loop_turn_timestamp = self._gauge(
             "doorstep_loop_turn_timestamp_seconds", "When the loop last turned (Unix time)."
         )
@@ -32,7 +37,7 @@ class Metrics:
             "doorstep_loop_retries", "Batches put back to be handled again.", "reason"
         )
         self.dead_letters = self._counter(
-            "doorstep_dead_letters", "Records that could not be handled.", "topic"
+            "doorstep_dead_letters", "Records that could not be handled, by their topic.", "topic"
         )
         self.partitions_owned = self._gauge(
             "doorstep_partitions_owned", "Partition numbers this instance owns."

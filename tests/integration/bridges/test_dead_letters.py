@@ -34,6 +34,12 @@ def people_in_letters(here: Pipeline, send: str) -> int:
     return sum(each[send] for each in about)
 
 
+def open_letters(here: Pipeline) -> dict[str, int]:
+    """As `doorstep status` counts them."""
+    found: dict[str, int] = answer(here, "status")["open_dead_letters"]
+    return found
+
+
 def finished(here: Pipeline, send: str) -> bool:
     decision = read_table(here.log).decisions.get(send)
     return decision is not None and decision.state == "finished"
@@ -46,6 +52,7 @@ def test_discarding_ends_everybody_inside_as_failed_and_the_send_is_finished(
     until(lambda: people_in_letters(pipeline, "ask") == PEOPLE, "everybody in dead letters")
     assert not pipeline.rows("ask"), "the sender has heard of nobody"
     assert not finished(pipeline, "ask")
+    assert open_letters(pipeline)
 
     said = doorstep(pipeline, "dead-letters", "discard", "--all", code=64)
     assert "--reason" in said.stderr
@@ -57,6 +64,7 @@ def test_discarding_ends_everybody_inside_as_failed_and_the_send_is_finished(
     assert {row["reason"] for row in pipeline.rows("ask").values()} == {"dead letter"}
     assert not pipeline.mailed("ask")
     assert answer(pipeline, "dead-letters", "list") == []
+    assert not open_letters(pipeline)
     dealt_with = answer(pipeline, "dead-letters", "list", "--handled")
     assert {each["handled"]["reason"] for each in dealt_with} == {"a planted fault"}
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import WrongStore
 from tests.integration.bridges.command_line import answer, doorstep
+from tests.integration.loop.test_adopting import forget
 from tests.integration.sender.audience import people
 from tests.integration.sender.processes import until
 from tests.integration.sender.station import Station
@@ -81,3 +82,48 @@ def test_the_restore_drill(tmp_path: Path, kept: str) -> None:
         assert verdict["findings"] == []
         assert verdict["balanced"]
         assert sender.stop() == 0
+
+
+def test_a_sender_that_the_log_has_forgotten_goes_on(tmp_path: Path) -> None:
+    with Station(tmp_path, rate=200) as here:
+        sender = here.start_sender()
+        here.feed("first", people(PEOPLE, "first"))
+        here.wait_until_closed("first", PEOPLE)
+        assert sender.stop() == 0
+        forget(here.home, "sender")
+        here.feed("second", people(PEOPLE, "second"))
+
+        sender = here.start_sender()
+        assert sender.wait() == WrongStore.exit_code
+        assert "has forgotten this group" in sender.said()
+        doorstep(here, "restore", "adopt", "renderer", code=64)
+        assert answer(here, "restore", "adopt", "sender")["to_publish"] == 0
+        said = doorstep(here, "restore", "adopt", "sender", code=64).stderr
+        assert "there is nothing to adopt" in said
+
+        sender = here.start_sender()
+        here.wait_until_closed("second", PEOPLE)
+        here.wait_until_heard("first", "second")
+        verdict = here.audit("first", "second", kills=0, window=PEOPLE)
+        assert verdict["findings"] == []
+        assert verdict["balanced"]
+        assert sender.stop() == 0
+
+
+def test_a_ledger_of_another_log_is_not_adopted(tmp_path: Path) -> None:
+    with Station(tmp_path / "one", rate=200) as here:
+        sender = here.start_sender()
+        here.feed("first", people(PEOPLE, "first"))
+        here.wait_until_closed("first", PEOPLE)
+        assert sender.stop() == 0
+        with here.beside("two", rate=200) as other:
+            sender = other.start_sender()
+            for send in ("many", "more"):
+                other.feed(send, people(3 * PEOPLE, send))
+                other.wait_until_closed(send, 3 * PEOPLE)
+            assert sender.stop() == 0
+            forget(other.home, "sender")
+            lose(other.ledger, None)
+            shutil.copy(here.ledger, other.ledger)
+            said = doorstep(other, "restore", "adopt", "sender", code=WrongStore.exit_code).stderr
+            assert "this log is another one, or an older copy" in said

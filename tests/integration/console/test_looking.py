@@ -198,6 +198,7 @@ def test_the_status_is_one_glance_and_an_exit_code(applied: Stage) -> None:
     for name in SERVICES:
         applied.service(name).metrics.partitions_owned.set(24)
     applied.services[2].metrics.ready.set(1_500)
+    applied.services[2].metrics.dead_letters.labels("messages").inc(7)  # made since it started
     applied.environment["COLUMNS"] = "80"
     result = applied.doorstep("status")
     assert result.exit_code == 0, result.output

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from services.console.topics import remarks
 from shared.log.opening import open_log
 from shared.log.port import Log
 from shared.log.record import Position, Record, TopicPartition
@@ -20,6 +23,7 @@ from tests.integration.console.stage import Stage, until
 if TYPE_CHECKING:
     from deploy.kafka.cluster import Cluster
 
+ROOT = Path(__file__).resolve().parents[3]
 ON_KAFKA = pytest.mark.real("kafka")
 
 
@@ -109,10 +113,30 @@ def test_more_copies_than_brokers_are_refused_with_what_to_do(
 
 
 @ON_KAFKA
-def test_brokers_that_forget_positions_soon_are_warned_of(brokers: Stage) -> None:
-    said = brokers.doorstep("topics", "plan").stderr
+def test_brokers_that_remember_positions_long_enough_are_not_warned_of(brokers: Stage) -> None:
+    assert brokers.json("topics", "plan")["offsets_retention_minutes"] == 43_200
+    assert "offsets.retention.minutes" not in brokers.doorstep("topics", "plan").stderr
+
+
+def test_brokers_that_forget_positions_soon_are_warned_of() -> None:
+    (said,) = remarks([], memory_minutes=10_080)
     assert "offsets.retention.minutes=10080" in said
     assert "43200 or more" in said
+
+
+@ON_KAFKA
+def test_the_command_of_the_compose_file_makes_the_topics_on_its_one_broker(
+    stage: Stage, kafka_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text("utf-8"))
+    service = compose["services"]["topics"]
+    for name, value in service["environment"].items():
+        if "$" not in value:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DOORSTEP_LOG", kafka_cluster.bootstrap)
+    monkeypatch.setenv("DOORSTEP_KAFKA__PREFIX", f"{uuid.uuid4().hex[:8]}.")
+    assert f"{len(TOPICS)} topics made" in stage.said(*service["command"])
+    assert "nothing was changed" in stage.said(*service["command"]), "at the next start"
 
 
 @ON_KAFKA

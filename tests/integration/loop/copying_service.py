@@ -108,7 +108,15 @@ def main(kind: str, folder_name: str, fail_at: str, until: str) -> None:
         store = open_store(folder)
         relay = Relay("copy", (SUPPORTERS,), member, store, fail_points, metrics)
         stateful: StatefulWork[Unit] = StatefulWork(
-            "copy", (SUPPORTERS,), member, store, Stateful(folder), relay, clock, fail_points
+            "copy",
+            (SUPPORTERS,),
+            member,
+            store,
+            Stateful(folder),
+            relay,
+            clock,
+            fail_points,
+            metrics,
         )
         loop = Loop(
             "copy", [SUPPORTERS], member, stateful, settings, clock, metrics,

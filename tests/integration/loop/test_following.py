@@ -43,7 +43,15 @@ class Service:
         member = self.log.join("copy", [SUPPORTERS], lease_seconds=5)
         relay = Relay("copy", (SUPPORTERS,), member, self.store, fail_points, metrics)
         work: StatefulWork[Unit] = StatefulWork(
-            "copy", (SUPPORTERS,), member, self.store, Silent(folder), relay, clock, fail_points
+            "copy",
+            (SUPPORTERS,),
+            member,
+            self.store,
+            Silent(folder),
+            relay,
+            clock,
+            fail_points,
+            metrics,
         )
         self.loop = Loop(
             "copy", [SUPPORTERS], member, work, LoopSettings(poll_seconds=0.02), clock, metrics,

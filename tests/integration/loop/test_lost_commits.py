@@ -45,7 +45,15 @@ class Copying:
         member = self._log.join("copy", [SUPPORTERS], lease_seconds=5)
         relay = Relay("copy", (SUPPORTERS,), member, self.store, fail_points, metrics)
         work: StatefulWork[Unit] = StatefulWork(
-            "copy", (SUPPORTERS,), member, self.store, Stateful(folder), relay, clock, fail_points
+            "copy",
+            (SUPPORTERS,),
+            member,
+            self.store,
+            Stateful(folder),
+            relay,
+            clock,
+            fail_points,
+            metrics,
         )
         settings = LoopSettings(poll_seconds=0.02, max_records=7, retry_seconds=retry_seconds)
         self.loop = Loop(

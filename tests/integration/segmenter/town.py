@@ -123,7 +123,13 @@ class Town:
                 variant=one.variant, edition=one.edition, attempt=1,
             )  # fmt: skip
 
-    def start(self, fail_at: str = "", name: str = "one", **settings: str) -> Instance:
+    def start(
+        self,
+        fail_at: str = "",
+        name: str = "one",
+        module: str = "services.segmenter",
+        **settings: str,
+    ) -> Instance:
         """Start a segmenter, which kills itself at a fail point if one is named."""
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -142,7 +148,7 @@ class Town:
         }
         with (self.home / f"segmenter-{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "services.segmenter"],
+                [sys.executable, "-m", module],
                 cwd=ROOT, env=environment, stderr=log,
             )  # fmt: skip
         self.instances[name] = Instance(process, port)

@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import inf
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.sender.gateway import Verdict
 from tests.integration.sender.audience import Person, people
 from tests.integration.sender.processes import until
 from tests.integration.sender.station import Station
@@ -46,7 +48,12 @@ def figure(station: Station, name: str, **labels: str) -> float | None:
 def test_counters_begin_at_nought(station: Station) -> None:
     assert figure(station, "doorstep_mail_events_total", kind="complained") is not None
     assert figure(station, "doorstep_outcomes_total", state="expired") is not None
-    assert figure(station, "doorstep_dead_letters_total", topic="sender") == 0
+    for topic in ("messages", "events"):
+        assert figure(station, "doorstep_dead_letters_total", topic=topic) == 0
+    for verdict in get_args(Verdict):
+        assert figure(station, "doorstep_attempts_total", answer=verdict) == 0
+    assert figure(station, "doorstep_loop_retries_total", reason="unavailable") is not None
+    assert figure(station, "doorstep_rebalances_total", kind="lost") == 0
 
 
 def test_what_ses_says_of_mails_is_counted_by_kind(station: Station) -> None:

@@ -119,6 +119,7 @@ def test_a_mended_template_mends_links_in_mails_already_delivered(home: RunningT
 
 
 def test_health_readiness_and_metrics_are_told(tracker: RunningTracker) -> None:
+    assert tracker.metric("doorstep_start_timestamp_seconds") > 0
     assert tracker.status("/healthz") == 200
     assert tracker.status("/readyz") == 200
     httpx.get(f"{tracker.url}/o/{token()}.gif")

@@ -64,6 +64,7 @@ def test_what_is_not_ours_is_taken_counted_and_kept_out(home: RunningTracker, ou
     assert post(home, ours.body(greeting, now())).status_code == 200
     assert post(home, ours.body(text("delivery", {}), now())).status_code == 200
     assert home.metric("doorstep_ses_events_total", kind="foreign") == 1
+    assert 'kind="Delivery"' in httpx.get(f"{home.url}/metrics").text, "begun at nought"
     assert home.nothing_recorded()
 
 

@@ -24,7 +24,7 @@ ANY_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 WORDS: Final = frozenset(
     {
         *("sum", "min", "max", "count", "by", "on", "without", "and", "or", "unless", "offset"),
-        *("rate", "increase", "resets", "min_over_time", "max_over_time", "predict_linear"),
+        *("rate", "increase", "changes", "min_over_time", "max_over_time", "predict_linear"),
         *("absent", "time", "vector", "histogram_quantile"),
     }
 )

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from deploy.compose.make_secrets import make
-from shared.settings import known_names
+from deploy.kafka.properties import Node, properties_of
+from deploy.ses_sandbox.command_line import read_command_line
+from services.console.main import app
+from services.console.topics import remarks
+from shared.settings import PREFIX, Settings, known_names, read_settings
 from tests.unit.deploy.dockerfile import exec_form, read
 from tests.unit.deploy.metric_names import ROOT
 
@@ -22,9 +29,15 @@ OURS = ("segmenter", "renderer", "sender", "tracker", "console", "topics", "sand
 SERVICES = OURS[:4]
 WRITES_ITS_OWN_ROOT = {"kafka"}  # its image writes a configuration beside its program at each start
 ONE_SHOT = {"console", "topics"}
+KAFKA_PORT = 9092
 TARGETS = read(ROOT / "deploy" / "container" / "Dockerfile")
-PENDING: set[str] = set()
-"""Settings that come with the PostgreSQL stores; take a name out of here when it is there."""
+CHOSEN = {
+    "TRACKING_URL": "https://links.example.org",
+    "SES_REGION": "eu-west-2",
+    "SES_RATE": "12",
+    "SNS_TOPIC_ARN": "arn:aws:sns:eu-west-2:123456789012:ses-events",
+}
+"""What compose.ses.yaml asks a person for."""
 
 
 def load(name: str) -> dict[str, Any]:
@@ -118,11 +131,108 @@ def test_the_broker_is_the_one_that_the_tests_run() -> None:
 def test_settings_are_settings(name: str) -> None:
     for service in (ALL[name], OVERLAY.get(name, {})):
         names = {one for one in service.get("environment", {}) if one.startswith("DOORSTEP_")}
-        assert names <= set(known_names()) | PENDING
+        assert names <= set(known_names())
 
 
-def test_what_is_pending_is_still_pending() -> None:
-    assert not PENDING & set(known_names()), "it has come: take it out of PENDING"
+def environment(name: str, overlay: dict[str, Any]) -> dict[str, str]:
+    """What a container of ours finds: of the image and of the files, with what a person chose."""
+    target = TARGETS[ALL[name]["build"]["target"]]
+    in_image = " ".join(said for stage in (TARGETS["base"], target) for said in stage.all("ENV"))
+    found = dict(word.split("=", 1) for word in in_image.split())
+    found |= ALL[name].get("environment", {})
+    found |= overlay.get(name, {}).get("environment", {})
+    return {
+        each: re.sub(r"\$\{(\w+):[-?][^}]*\}", lambda it: CHOSEN[it[1]], str(value))
+        for each, value in found.items()
+    }
+
+
+@pytest.fixture
+def settings_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """The settings as a process in the container reads them."""
+
+    def read_in_container(name: str, overlay: dict[str, Any]) -> Settings:
+        with monkeypatch.context() as inside:
+            for outside in [each for each in os.environ if each.startswith(PREFIX)]:
+                inside.delenv(outside)
+            for each, value in environment(name, overlay).items():
+                inside.setenv(each, value)
+            return read_settings()
+
+    return read_in_container
+
+
+@pytest.mark.parametrize("overlay", [{}, OVERLAY], ids=["rehearsal", "real mail"])
+@pytest.mark.parametrize("name", [*SERVICES, "console", "topics"])
+def test_settings_can_be_read(
+    name: str, overlay: dict[str, Any], settings_of: Callable[..., Settings]
+) -> None:
+    settings = settings_of(name, overlay)
+    assert settings.log == f"kafka:{KAFKA_PORT}"
+    assert f"PLAINTEXT://:{KAFKA_PORT}," in ALL["kafka"]["environment"]["KAFKA_LISTENERS"]
+    assert settings.home == Path("/var/lib/doorstep")
+    assert any(mount.endswith(":/var/lib/doorstep") for mount in ALL[name]["volumes"])
+    assert settings.kafka.replication == settings.kafka.min_insync == 1, "there is one broker"
+    for file in (settings.secret_file, settings.postgres_file):
+        assert file is not None
+        assert file.parent == Path("/run/secrets")
+        assert file.name in ALL[name]["secrets"]
+    if name == "sender":
+        settings.sender.check_settle_window()
+
+
+def test_the_console_asks_every_service_by_its_name(settings_of: Callable[..., Settings]) -> None:
+    assert settings_of("console", {}).ask_hosts == {name: name for name in SERVICES}
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "topics"])
+def test_the_command_line_has_such_a_command(name: str) -> None:
+    entry = exec_form(TARGETS[ALL[name]["build"]["target"]].last("ENTRYPOINT") or "")
+    program, *words = [*entry, *ALL[name].get("command", [])]
+    assert program == "doorstep"
+    parsed = CliRunner().invoke(app, [*words, "--help"])
+    assert parsed.exit_code == 0, parsed.output
+    if name == "topics":
+        assert "--yes" in words, "nobody is there to be asked"
+    else:
+        assert words == ["run", name]
+
+
+def test_the_sandbox_takes_its_options_and_speaks_as_the_topic_that_the_tracker_trusts(
+    settings_of: Callable[..., Settings],
+) -> None:
+    entry = exec_form(TARGETS["sandbox"].last("ENTRYPOINT") or "")
+    assert entry[:3] == ["python", "-m", "deploy.ses_sandbox"]
+    sandbox, switches = read_command_line([*entry[3:], *ALL["sandbox"]["command"]])
+    sender, tracker = settings_of("sender", {}).sender, settings_of("tracker", {}).tracker
+    assert sender.ses_endpoint == f"http://sandbox:{sandbox.port}"
+    assert switches.sns_endpoint == f"http://tracker:{tracker.port}/sns"
+    assert switches.validity_seconds < sender.settle_seconds
+    assert sandbox.topic_arn in tracker.topic_arns
+    mounts = {name: set(ALL[name]["volumes"]) for name in ("sandbox", "tracker")}
+    assert f"sandbox:{sandbox.directory}" in mounts["sandbox"]
+    assert tracker.certificates == Path("/var/lib/ses/certificates")
+    assert "sandbox:/var/lib/ses:ro" in mounts["tracker"]
+
+
+def test_ports_are_those_that_answer(settings_of: Callable[..., Settings]) -> None:
+    tracker = settings_of("tracker", {}).tracker
+    assert tracker.host == "0.0.0.0"
+    assert ALL["tracker"]["ports"] == [f"127.0.0.1:{tracker.port}:{tracker.port}"]
+    for name in ("prometheus", "grafana"):
+        (port,) = ALL[name]["ports"]
+        assert f"localhost:{port.rpartition(':')[2]}/" in ALL[name]["healthcheck"]["test"][-1]
+    source = yaml.safe_load(
+        (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
+    )["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+
+
+def test_the_broker_remembers_positions_as_long_as_the_plan_wants() -> None:
+    minutes = int(ALL["kafka"]["environment"]["KAFKA_OFFSETS_RETENTION_MINUTES"])
+    assert remarks([], minutes) == []
+    node = Node(1, 9092, 9192, Path("home"))
+    assert int(properties_of(node, [node], {})["offsets.retention.minutes"]) == minutes
 
 
 @pytest.mark.parametrize("name", SERVICES)
