@@ -6,6 +6,7 @@ import sys
 
 from services.sender.channel import Channel
 from services.sender.dispatch import Dispatcher
+from services.sender.forgetting import Forgetting
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
@@ -69,8 +70,9 @@ class Sender:
             self._store, own, self._orders, self._log.end_offsets, channel.steady,
             fail_points, metrics,
         )  # fmt: skip
+        forgetting = Forgetting(self._store, self._erased, fail_points, metrics)
         handler = Intake(
-            self._store, self._dispatcher, upkeep, clock, metrics,
+            self._store, self._dispatcher, upkeep, forgetting, clock, metrics,
             settle_ms=settle_ms, channel=channel,
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
@@ -111,6 +113,10 @@ class Sender:
     def _orders(self) -> Orders:
         tables = self._dispatcher.tables
         return tables.orders if tables is not None else Orders()
+
+    def _erased(self) -> frozenset[str]:
+        tables = self._dispatcher.tables
+        return tables.erased if tables is not None else frozenset()
 
 
 if __name__ == "__main__":

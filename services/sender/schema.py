@@ -1,6 +1,7 @@
 """The ledger's tables, step by step as they came.
 
 message: one row per message ever taken in, in one state; entry_no rises in the order of intake.
+to_address is empty once its person was erased.
 batch: the rendered mails that rows still need. channel: the newest SES event seen. intake_turn:
 gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may send together.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
@@ -64,6 +65,9 @@ LEDGER_DDL: Final = (
         account integer primary key, rate real not null, tokens real not null, at real not null,
         slowed_at real not null
     ) strict""",
+    # The rows of a person, as long as they say where the person is reached.
+    "create index message_supporter on message(supporter_id) where to_address <> ''",
+    "create index message_address on message(address_key) where to_address <> ''",
 )
 
 FIRST_NUMBER: Final = 2**40

@@ -30,6 +30,8 @@ COMMIT_POINTS: Final[dict[str, str]] = {
     "sender.outcome.before_commit": "outcomes are written, the transaction is still open",
     "sender.outcome.after_commit": "outcomes and their events are committed to the ledger",
     "sender.settle.after_commit": "messages in doubt were settled",
+    "sender.forget.before_commit": "people are forgotten in the ledger, nothing is committed",
+    "sender.forget.after_commit": "people are forgotten in the ledger",
     "tracker.spool.before_commit": "a hit was taken, it is not durable, nobody was answered",
     "tracker.spool.after_commit": "a hit is durable, nobody was answered yet",
     "tracker.forward.before_commit": "hits were read from the spool, none is on the log",
