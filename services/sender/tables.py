@@ -52,7 +52,8 @@ class SenderTables:
         self._tables["suppressions"].refresh()
         if self._erased != self.erased:
             self.erased = frozenset(self._erased)
-        if self._tables["programme"].refresh():
+        self._tables["programme"].refresh()
+        if self._orders != self.orders:  # perhaps since a reading before, which failed on its way
             self.orders = copy.deepcopy(self._orders)
 
     def ages(self) -> dict[str, float]:
