@@ -26,6 +26,7 @@ def tables_of(dsn: str, schema: str) -> Iterator[tuple[str, Iterator[tuple[Any, 
     next table. No tables when there is no such schema. Raises RetryLater, Misconfigured.
     """
     with closing(PostgresDatabase(dsn, schema, name="console", read_only=True)) as database:
+        database.connect()
         columns: dict[str, dict[str, str]] = {}
         for table, column, kind in database.execute(_TEXTS, (schema,)):
             columns.setdefault(table, {})[column] = kind
