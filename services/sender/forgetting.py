@@ -1,10 +1,10 @@
 """Forgets people who were erased: where they are reached, and what was rendered for them.
 
 A row keeps its message, its state and its pseudonymous ids, so that the books still balance. What
-is ready ends as suppressed; what SES is being called for or is in doubt ends as ever, but is never
-sent again, for the last look lets nothing go that has no address. Whom to forget is on
-`suppressions` for ever, so nothing is kept of that here: all of it is looked for after every start
-and for every number taken, by indexes that hold only rows with an address.
+is ready ends as suppressed; what SES is being called for is waited for; what is in doubt ends as
+ever, but is never sent again, for the last look lets nothing go that has no address. Whom to forget
+is on `suppressions` for ever, so nothing is kept of that here: all of it is looked for after every
+start and for every number taken, by indexes that hold only rows with an address.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from shared.wire.batches import MAX_ENTRIES, MessageBatch
 SUBJECTS: Final = 500
 ROWS: Final = 50
 """At most so many are asked for, and so many rows forgotten, in one turn of the loop."""
+ANSWER_MS: Final = 500
+"""How often to look whether SES has answered."""
 
 
 class Reachable(NamedTuple):
@@ -38,6 +40,7 @@ class Reachable(NamedTuple):
     entry_no: int
     message_id: str
     partition: int
+    state: str
 
 
 class Forgetting:
@@ -57,6 +60,7 @@ class Forgetting:
         self._journal = Journal("sender.forgetting")
         self._known: frozenset[str] = frozenset()
         self._due: set[str] = set()
+        self._next_ms = 0
 
     def assigned(self) -> None:
         """Numbers were taken: what their rows say of anybody erased is to be forgotten."""
@@ -75,14 +79,17 @@ class Forgetting:
             self._due |= erased - self._known
             self._known = erased
         owned = sorted(self._store.owned())
-        if not self._due or not owned:
+        if not self._due or not owned or to_ms(now) < self._next_ms:
             return
         subjects = list(islice(self._due, SUBJECTS))
         found = reachable(self._store.connection, subjects, owned, ROWS)
-        if found:
-            self._forget(found, frozenset(subjects), now)
-        if len(found) < ROWS:
+        answered = [row for row in found if row.state != "attempting"]
+        if not found:
             self._due.difference_update(subjects)
+        elif answered:
+            self._forget(answered, frozenset(subjects), now)
+        else:
+            self._next_ms = to_ms(now) + ANSWER_MS
 
     def _forget(self, found: Sequence[Reachable], subjects: frozenset[str], now: datetime) -> None:
         # Read and packed before the unit, which others wait for: nobody else rewrites a batch.
@@ -107,7 +114,7 @@ def reachable(
     """Rows of these people or inboxes that still have an address."""
     wanted, owned = json.dumps(subjects), json.dumps(partitions)
     part = (
-        "select entry_no, message_id, partition from message where to_address <> ''"
+        "select entry_no, message_id, partition, state from message where to_address <> ''"
         f" and {{}} {LISTED} and partition {NUMBERS_LISTED}"
     )
     return [
@@ -136,9 +143,12 @@ def batches_beside(database: Database, found: Iterable[Reachable]) -> list[str]:
 def forget(
     database: Database, entry_numbers: Iterable[int], contents: Iterable[tuple[str, bytes]]
 ) -> None:
-    """Rows lose their address, batches (id, value) get another value. Repetition is harmless."""
+    """Rows lose their address, unless SES is being called for them by now; batches (id, value) get
+    another value. Repetition is harmless.
+    """
     database.execute(
-        f"update message set to_address = '' where entry_no {NUMBERS_LISTED}",
+        f"update message set to_address = '' where entry_no {NUMBERS_LISTED}"
+        " and state <> 'attempting'",
         (json.dumps(list(entry_numbers)),),
     )
     database.executemany(

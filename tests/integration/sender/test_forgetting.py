@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -74,10 +74,12 @@ class Erasing:
     def __init__(self, store: Store[Unit], *subjects: str) -> None:
         self.subjects = frozenset(subjects)
         self.forgetting = Forgetting(store, lambda: self.subjects, FailPoints(""), Metrics("t"))
+        self._now = NOW
 
     def tick(self, times: int = 1) -> None:
         for _ in range(times):
-            self.forgetting.tick(NOW)
+            self._now += timedelta(seconds=1)
+            self.forgetting.tick(self._now)
 
 
 def addresses(store: Store[Unit], send: str = "spring") -> dict[str, str]:
@@ -126,13 +128,13 @@ def mails(store: Store[Unit], batch_id: str) -> list[str | None]:
 
 @pytest.mark.parametrize("by", ["supporter_id", "address_key"])
 def test_every_state_keeps_its_message_and_loses_its_person(store: Store[Unit], by: str) -> None:
-    sends = ("accepted", "attempting", "in-doubt", "failed", "ready")
+    sends = ("accepted", "in-doubt", "failed", "ready")
     entries = [entry(send, person) for send in sends for person in (OPEN, OTHER)]
     refused = entry("refused", OPEN, mail=None, refusal="a field is missing")
     take_in(store, packed("b", *entries, refused))
     with store.unit() as unit:
         ledger = Ledger(unit.connection)
-        for send in sends[:4]:
+        for send in sends[:3]:
             ledger.attempt(ledger.pick(send, [0], 2), 2)
         ledger.accept([(OPEN.message_of("accepted"), "ses-1")], 3)
         ledger.doubt([(OPEN.message_of("in-doubt"), "silence")], 9, 3)
@@ -142,7 +144,6 @@ def test_every_state_keeps_its_message_and_loses_its_person(store: Store[Unit], 
     Erasing(store, getattr(OPEN, by)).tick()
 
     assert row(store, OPEN, "accepted") == ("accepted", 1, None, "")
-    assert row(store, OPEN, "attempting") == ("attempting", 1, None, "")
     assert row(store, OPEN, "in-doubt") == ("unconfirmed", 0, "silence", "")
     assert row(store, OPEN, "failed") == ("failed", 1, "no", "")
     assert row(store, OPEN, "refused") == ("failed", 1, "a field is missing", "")
@@ -188,30 +189,57 @@ def test_a_mail_that_was_never_needed_is_taken_out_too(store: Store[Unit]) -> No
     assert all(mails(store, "b")[1:])
 
 
-def test_nothing_without_an_address_is_ever_sent(store: Store[Unit]) -> None:
-    """Not when SES certainly did not take it, nor when it is to be sent once more."""
-    sends = ("put-back", "resent")
-    take_in(store, packed("b", *(entry(send, OPEN, resend_unconfirmed=True) for send in sends)))
+@pytest.mark.parametrize("answer", ["taken", "not taken", "none"])
+def test_a_call_that_is_under_way_is_answered_first(store: Store[Unit], answer: str) -> None:
+    take_in(store, packed("b", entry("spring", OPEN), entry("spring", OTHER)))
+    message = OPEN.message_of("spring")
     with store.unit() as unit:
         ledger = Ledger(unit.connection)
-        for send in sends:
-            ledger.attempt(ledger.pick(send, [0], 1), 2)
-        ledger.doubt([(OPEN.message_of("resent"), "silence")], 9, 3)
+        ledger.attempt(ledger.pick("spring", [0], 1), 2)
+    erasing = Erasing(store, OPEN.supporter_id)
+
+    erasing.tick(3)
+    assert row(store, OPEN) == ("attempting", 1, None, OPEN.address)
+    with store.unit() as unit:
+        ledger = Ledger(unit.connection)
+        if answer == "taken":
+            ledger.accept([(message, "ses-1")], 3)
+        elif answer == "not taken":
+            ledger.put_back([message], 3)
+        else:
+            ledger.doubt_interrupted([0], 9, 3)
+    erasing.tick(2)
+
+    assert (
+        row(store, OPEN)
+        == {
+            "taken": ("accepted", 1, None, ""),
+            "not taken": ("suppressed", 1, "erased", ""),
+            "none": ("unconfirmed", 0, "interrupted during the call", ""),
+        }[answer]
+    )
+    assert tables_with(store, OPEN) == []
+
+
+def test_what_is_to_be_sent_once_more_is_not(store: Store[Unit]) -> None:
+    message = OPEN.message_of("spring")
+    take_in(store, packed("b", entry("spring", OPEN, resend_unconfirmed=True)))
+    with store.unit() as unit:
+        ledger = Ledger(unit.connection)
+        ledger.attempt(ledger.pick("spring", [0], 1), 2)
+        ledger.doubt([(message, "silence")], 9, 3)
     Erasing(store, OPEN.supporter_id).tick()
 
     with store.unit() as unit:
         ledger = Ledger(unit.connection)
-        ledger.put_back([OPEN.message_of("put-back")], 4)
-        ledger.resend([(OPEN.message_of("resent"), "once more")], 4)
-        for send in sends:
-            (candidate,) = ledger.pick(send, [0], 1)
-            # Even when the suppression was lifted meanwhile.
-            refusal = look(candidate, {}, Orders(), 5, 0)
-            assert refusal == ("suppressed", "erased")
-            ledger.finish([(candidate.message_id, *refusal)], 5, expected="ready")
+        ledger.resend([(message, "once more")], 4)
+        (candidate,) = ledger.pick("spring", [0], 1)
+        # Even when the suppression was lifted meanwhile.
+        refusal = look(candidate, {}, Orders(), 5, 0)
+        assert refusal == ("suppressed", "erased")
+        ledger.finish([(message, *refusal)], 5, expected="ready")
 
-    assert row(store, OPEN, "put-back") == ("suppressed", 1, "erased", "")
-    assert row(store, OPEN, "resent") == ("unconfirmed", 1, "not resent: erased", "")
+    assert row(store, OPEN) == ("unconfirmed", 1, "not resent: erased", "")
     assert Ledger(store.connection).content("b") is not None, "what is unconfirmed keeps it"
     assert tables_with(store, OPEN) == []
 
@@ -305,7 +333,7 @@ def test_nothing_is_asked_when_nothing_is_due(store: Store[Unit]) -> None:
     take_in(store, packed("b", entry("spring", OPEN)))
     counting = _Counting(store)
     erasing = Erasing(counting, OPEN.supporter_id)  # type: ignore[arg-type]
-    erasing.tick(2)
+    erasing.tick(3)
     asked = counting.asked
 
     erasing.tick(5)
@@ -360,12 +388,16 @@ def test_the_books_of_somebody_forgotten_stay_whole(store: Store[Unit]) -> None:
     with store.unit() as unit:
         ledger = Ledger(unit.connection)
         ledger.attempt(ledger.pick("spring", [0], 3), 2)
-    Erasing(store, *(one.supporter_id for one in crowd)).tick()
+    erasing = Erasing(store, *(one.supporter_id for one in crowd))
+    erasing.tick(2)
 
     # An event of SES lifts it as ever.
     with store.unit() as unit:
-        facts = Ledger(unit.connection).accept([(crowd[0].message_of("spring"), "ses-1")], 9)
+        told = [(crowd[0].message_of("spring"), "ses-1"), (crowd[5].message_of("spring"), None)]
+        facts = Ledger(unit.connection).accept(told, 9)
+    erasing.tick(2)
 
-    assert [fact.state for fact in facts] == ["accepted"]
+    assert [fact.state for fact in facts] == ["accepted", "accepted"]
     found = store.connection.execute("select state, count(*) from message group by 1 order by 1")
-    assert dict(found) == {"accepted": 1, "attempting": 2, "suppressed": 3}
+    assert dict(found) == {"accepted": 2, "attempting": 2, "suppressed": 2}
+    assert sum(address == "" for address in addresses(store).values()) == 4
