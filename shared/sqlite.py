@@ -36,6 +36,7 @@ def open_database(
 ) -> apsw.Connection:
     """A connection in WAL mode. FULL: durable at commit; NORMAL: replay brings the tail back.
 
+    What it deletes is overwritten, since it may be about a person who wants to be forgotten.
     Raises Misconfigured when the file cannot be opened or is not a database.
     """
     check_library()
@@ -49,6 +50,7 @@ def open_database(
         connection.pragma("cache_size", -cache_mb * 1024)
         connection.pragma("wal_autocheckpoint", 4_000)
         connection.pragma("temp_store", "memory")
+        connection.pragma("secure_delete", True)
     except (apsw.CantOpenError, apsw.NotADBError, OSError) as error:
         raise Misconfigured(f"{path}: cannot open it as a database: {error}") from error
     return connection

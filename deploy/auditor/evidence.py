@@ -56,7 +56,7 @@ class LedgerRow:
     """What the ledger says of one message. Not `settled`: still in doubt.
 
     `attempt` counts the calls that SES took or may have taken; `reason` is the ledger's word for
-    the state.
+    the state; `to_address` is empty once the person was erased.
     """
 
     message_id: str

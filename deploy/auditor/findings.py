@@ -218,7 +218,8 @@ def late_or_misdirected(evidence: Evidence) -> Iterator[Finding]:
         if row.deadline_ms is not None and mail.accepted_ms > row.deadline_ms:
             said = f"deadline {_clock(row.deadline_ms)}, accepted {_clock(mail.accepted_ms)}"
             yield Finding("after the deadline", row.send, row.message_id, said)
-        if [address.casefold() for address in mail.recipients] != [row.to_address.casefold()]:
+        wanted = [row.to_address.casefold()]
+        if row.to_address and [one.casefold() for one in mail.recipients] != wanted:
             yield Finding("wrong address", row.send, row.message_id, f"the file {mail.file}")
 
 

@@ -1,41 +1,31 @@
 """`doorstep erase`: what is known of a person is forgotten, and where their address still stands.
 
-A suppression comes first: it stops mail that is on its way, and outlives everything else. Then the
-segmenter is told to forget. What topics hold goes with their retention; `--verify` says where the
-address still is, and until when at most.
+A suppression comes first: it stops mail that is on its way, outlives everything else, and lets the
+sender forget where it was sent. Then the segmenter is told to forget. What topics hold goes with
+their retention; `--verify` says where the address still is, and until when at most.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
-from contextlib import closing, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-import apsw
 import typer
-import zstandard
 
 from services.console.approving import JSON
 from services.console.identities import Person, ask_known
 from services.console.screen import Column
+from services.console.searching import in_files, in_postgres, on_topics
 from services.console.surroundings import Surroundings, here
 from services.console.why import find_supporter
-from shared.errors import Misconfigured, NeverRetry, RetryLater
+from shared.errors import Misconfigured, RetryLater
 from shared.ids import BadAddress, address_key, event_id, normalise_address
 from shared.log.partitioner import partition_of
-from shared.log.port import Log
-from shared.log.record import Record, Stored
-from shared.log.topics import DAY_MS, SUPPORTERS, SUPPRESSIONS, TOPICS
+from shared.log.record import Record
+from shared.log.topics import SUPPORTERS, SUPPRESSIONS
 from shared.wire.cloudevents import encode
 from shared.wire.supporters import SupporterErased
 from shared.wire.suppressions import Suppression
-
-FILES: Final = ("segmenter/people.db", "sender/ledger.db", "tracker/spool.db")
-MOST: Final = 64 * 1024 * 1024
 
 
 def erase(
@@ -68,7 +58,7 @@ def erase(
         return
     around.screen.say(
         ("\u2713 ", "green"),
-        "No mail goes to this person any more, and the segmenter forgets who they are."
+        "No mail goes to this person any more; segmenter and sender forget who they are."
         if supporter_id else "Nobody is known by this address; it is suppressed all the same.",
     )  # fmt: skip
     around.screen.note(
@@ -115,11 +105,14 @@ def _verify(around: Surroundings, who: str, *, as_json: bool) -> None:
     if "@" not in who:
         raise Misconfigured("--verify looks for an address: give it, an id is not looked for")
     try:
-        needles = {who.strip().lower().encode(), normalise_address(who).encode()}
+        needles = frozenset({who.strip().lower().encode(), normalise_address(who).encode()})
     except BadAddress as error:
         raise Misconfigured(f"this is no e-mail address: {error}") from error
+    home, dsn = around.settings.home, around.settings.postgres_dsn()
     with around.log() as log:
-        found = [*_on_topics(log, needles), *_in_files(around.settings.home, needles)]
+        found = [*on_topics(log, needles), *in_files(home, needles, left_behind=bool(dsn))]
+    if dsn:
+        found += in_postgres(dsn, needles)
     if as_json:
         around.screen.json({"found": [dict(zip(("where", "how many", "until"), f, strict=True))
                                       for f in found]})  # fmt: skip
@@ -130,93 +123,5 @@ def _verify(around: Surroundings, who: str, *, as_json: bool) -> None:
         )
     else:
         around.screen.say("The address stands nowhere.")
-    if around.settings.postgres_dsn():
-        around.screen.warn("PostgreSQL was not looked through")
     if found:
         raise typer.Exit(RetryLater.exit_code)
-
-
-def _on_topics(log: Log, needles: set[bytes]) -> Iterator[tuple[str, int, str]]:
-    for spec in TOPICS:
-        count, newest_ms = 0, 0
-        follower = log.follow(spec.name)
-        ends = follower.end_offsets()
-        try:
-            while any(follower.next_offsets().get(n, 0) < end for n, end in ends.items()):
-                for stored in follower.read(timeout_seconds=0.05):
-                    if _holds(stored, needles):
-                        count, newest_ms = count + 1, max(newest_ms, stored.timestamp_ms)
-        finally:
-            follower.close()
-        if count:
-            yield f"topic {spec.name}", count, _until(spec.retention_ms, newest_ms)
-
-
-def _until(retention_ms: int | None, newest_ms: int) -> str:
-    if retention_ms is None:
-        return "for ever"
-    gone = datetime.fromtimestamp((newest_ms + retention_ms + DAY_MS) / 1000).astimezone()
-    return gone.date().isoformat()
-
-
-def _holds(stored: Stored, needles: set[bytes]) -> bool:
-    texts = [stored.value or b"", stored.key or b""]
-    if stored.header("content-encoding") == b"zstd" and stored.value:
-        with suppress(zstandard.ZstdError):
-            texts.append(
-                zstandard.ZstdDecompressor().decompress(stored.value, max_output_size=MOST)
-            )
-    if stored.topic == "dead-letters":
-        texts += _inside(stored)
-    return any(needle in text.lower() for text in texts for needle in needles)
-
-
-def _inside(stored: Stored) -> list[bytes]:
-    """The value of the record that a letter holds."""
-    try:
-        said = json.loads(stored.value or b"{}")
-        value = base64.b64decode(said.get("value") or "")
-    except (ValueError, NeverRetry):
-        return []
-    try:
-        return [value, zstandard.ZstdDecompressor().decompress(value, max_output_size=MOST)]
-    except zstandard.ZstdError:
-        return [value]
-
-
-def _in_files(home: Path, needles: set[bytes]) -> Iterator[tuple[str, int, str]]:
-    """Rows of the stores, column by column; batches of mails are unpacked."""
-    for name in FILES:
-        if not (home / name).is_file():
-            continue
-        with closing(
-            apsw.Connection(str(home / name), flags=apsw.SQLITE_OPEN_READONLY)
-        ) as database:
-            database.set_busy_timeout(10_000)
-            tables = [table for (table,) in database.execute(
-                "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
-            )]  # fmt: skip
-            for table in tables:
-                count = sum(
-                    any(_cell_holds(cell, needles) for cell in row)
-                    for row in database.execute(f"select * from {table}")
-                )
-                if count:
-                    until = (
-                        "kept: not removed by this release" if name.startswith("sender")
-                        else "it is forwarded" if name.startswith("tracker")
-                        else "the segmenter has read the erasure"
-                    )  # fmt: skip
-                    yield f"{name}, {table}", count, until
-
-
-def _cell_holds(cell: object, needles: set[bytes]) -> bool:
-    if isinstance(cell, str):
-        return any(needle in cell.lower().encode() for needle in needles)
-    if not isinstance(cell, bytes):
-        return False
-    texts = [cell]
-    if cell.startswith(b"\x28\xb5\x2f\xfd"):
-        with suppress(zstandard.ZstdError):
-            texts.append(zstandard.ZstdDecompressor().decompress(cell, max_output_size=MOST))
-    return any(needle in text.lower() for text in texts for needle in needles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from services.sender.dispatch import Dispatcher
+from services.sender.forgetting import Forgetting
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
@@ -63,8 +64,9 @@ class Sender:
             fail_points, metrics, held=disk.low,
         )  # fmt: skip
         upkeep = Upkeep(self._store, own, self._orders, self._log.end_offsets, fail_points, metrics)
+        forgetting = Forgetting(self._store, self._erased, fail_points, metrics)
         handler = Intake(
-            self._store, self._dispatcher, upkeep, clock, metrics,
+            self._store, self._dispatcher, upkeep, forgetting, clock, metrics,
             settle_ms=int(own.settle_seconds * 1000),
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
@@ -107,6 +109,10 @@ class Sender:
     def _orders(self) -> Orders:
         tables = self._dispatcher.tables
         return tables.orders if tables is not None else Orders()
+
+    def _erased(self) -> frozenset[str]:
+        tables = self._dispatcher.tables
+        return tables.erased if tables is not None else frozenset()
 
 
 if __name__ == "__main__":

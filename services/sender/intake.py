@@ -12,6 +12,7 @@ from datetime import datetime
 import zstandard
 
 from services.sender.dispatch import Dispatcher
+from services.sender.forgetting import Forgetting
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
 from services.sender.settling import Times
@@ -54,11 +55,13 @@ class Intake:
         store: Store[Unit],
         dispatcher: Dispatcher,
         upkeep: Upkeep,
+        forgetting: Forgetting,
         clock: Clock,
         metrics: Metrics,
         settle_ms: int,
     ) -> None:
         self._prompt_ms = Times.of(settle_ms).prompt
+        self._forgetting = forgetting
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
         for state in FINAL_KINDS:
@@ -73,7 +76,9 @@ class Intake:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
                     check_partition(batch, delivery.stored)
-                    batches.append((batch, content_of(delivery.stored)))
+                    batches.append(
+                        self._forgetting.batch_without_erased(batch, content_of(delivery.stored))
+                    )
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
                     taken.append((message_id, event.ses_message_id))
@@ -99,6 +104,7 @@ class Intake:
     def tick(self, now: datetime) -> None:
         self._dispatcher.check()
         self._upkeep.tick(now)
+        self._forgetting.tick(now)
 
     def assigned(self, partitions: frozenset[int]) -> None:
         """What an earlier owner was calling for is in doubt; then dispatch may begin."""
@@ -109,6 +115,7 @@ class Intake:
                 partitions, to_ms(now) + self._settle_ms, to_ms(now)
             )
             tell(unit, facts, now, self._metrics)
+        self._forgetting.assigned()
         self._dispatcher.take(partitions)
 
     def released(self, partitions: frozenset[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from services.sender.last_look import ERASED
 from services.sender.schema import PRIORITIES
 from shared.clock import to_ms
 from shared.wire.batches import MessageBatch, RenderedMessage
@@ -94,6 +95,8 @@ def _row(
 
 def _state_at_intake(entry: RenderedMessage) -> tuple[State, str | None]:
     """(state, reason). What SES could not be given is refused here, by name."""
+    if not entry.to and entry.refusal is None:
+        return "suppressed", ERASED
     if not entry.mail:
         return "failed", entry.refusal or "rendered to nothing"
     if not entry.mail.isascii():

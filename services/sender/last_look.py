@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+ERASED: Final = "erased"
+"""The reason of a suppression after which a person is forgotten."""
 
 Refusal = Literal["suppressed", "excluded", "cancelled", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A ledger row on its way out."""
+    """A ledger row on its way out. `to_address` is empty when its person was erased meanwhile."""
 
     entry_no: int
     message_id: str
@@ -69,6 +72,8 @@ def look(
         return "cancelled", "the send was cancelled"
     if candidate.deadline_ms is not None and now_ms >= candidate.deadline_ms - margin_ms:
         return "expired", "its deadline came first"
+    if not candidate.to_address:
+        return "suppressed", ERASED
     scopes = ("everything", f"topic:{candidate.topic}", f"send:{candidate.send_id}")
     for subject in (candidate.supporter_id, candidate.address_key):
         known = suppressions.get(subject)

@@ -1,6 +1,7 @@
 """The ledger's tables, step by step as they came.
 
 message: one row per message ever taken in, in one state; entry_no rises in the order of intake.
+to_address is empty once its person was erased.
 batch: the rendered mails that rows still need. heard_slot: when calls were made that SES told of in
 time. intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store
 may send together.
@@ -72,6 +73,9 @@ LEDGER_DDL: Final = (
     "update message set heard_ms = updated_ms where state = 'accepted'",
     """create index message_unheard on message(attempted_ms)
         where state = 'accepted' and heard_ms is null""",
+    # The rows of a person, as long as they say where the person is reached.
+    "create index message_supporter on message(supporter_id) where to_address <> ''",
+    "create index message_address on message(address_key) where to_address <> ''",
 )
 
 FIRST_NUMBER: Final = 2**40

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 
-from services.sender.last_look import Orders, SettleOrder
+from services.sender.last_look import ERASED, Orders, SettleOrder
 from services.sender.ledger import EVERYTHING
 from shared.errors import NeverRetry
 from shared.log.port import Log
@@ -30,13 +30,16 @@ from shared.wire.suppressions import Suppression
 class SenderTables:
     """`suppressions` and `programme`, folded into what the last look needs.
 
-    `orders` is a snapshot that other threads may read; it is replaced, never changed.
+    `orders` and `erased` (subjects) are snapshots that other threads may read; they are replaced,
+    never changed.
     """
 
     def __init__(self, log: Log) -> None:
         self.suppressions: dict[str, dict[str, str]] = {}
         self.orders = Orders()
         self._orders = Orders()
+        self.erased: frozenset[str] = frozenset()
+        self._erased: set[str] = set()
         self.resumed_ms: dict[str, int] = {}
         self._journal = Journal("sender.tables")
         self._tables = {
@@ -47,7 +50,10 @@ class SenderTables:
     def refresh(self) -> None:
         """Read both to their high watermarks."""
         self._tables["suppressions"].refresh()
-        if self._tables["programme"].refresh():
+        if self._erased != self.erased:
+            self.erased = frozenset(self._erased)
+        self._tables["programme"].refresh()
+        if self._orders != self.orders:  # perhaps since a reading before, which failed on its way
             self.orders = copy.deepcopy(self._orders)
 
     def ages(self) -> dict[str, float]:
@@ -63,6 +69,8 @@ class SenderTables:
             return
         subject, _, scope = stored.key.decode("utf-8", "replace").rpartition("|")
         if stored.value is None:
+            if scope == "everything":
+                self._erased.discard(subject)
             scopes = self.suppressions.get(subject, {})
             scopes.pop(scope, None)
             if not scopes:
@@ -75,6 +83,9 @@ class SenderTables:
             # A suppression that cannot be read still names its subject: it stops the mail.
             self._journal.error("sender.suppression_unreadable", reason=str(error))
             reason = "unsubscribed"
+        if reason == ERASED:
+            # Stands when another reason takes its place: only who comes back is known again.
+            self._erased.add(subject)
         self.suppressions.setdefault(subject, {})[scope] = reason
 
     def _programme(self, stored: Stored) -> None:

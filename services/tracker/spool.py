@@ -152,7 +152,6 @@ class SpoolReader:
     def __init__(self, path: Path) -> None:
         """On an existing spool; gives it an id when it has none."""
         self._connection = open_database(path, synchronous="NORMAL", cache_mb=8)
-        self._connection.pragma("secure_delete", True)
         self._topic = Catalogue(self._connection).topic(HITS)
         self._wakeup = Wakeup(self._connection)
         self.spool_id = self._read_id()

@@ -33,6 +33,8 @@ COMMIT_POINTS: Final[dict[str, str]] = {
     "restoring.begin.after_commit": "the log names no store, a ledger is about to be rebuilt",
     "restoring.store.after_commit": "a ledger is rebuilt, the log does not name it yet",
     "restoring.log.after_commit": "a ledger is rebuilt and the log names it",
+    "sender.forget.before_commit": "people are forgotten in the ledger, nothing is committed",
+    "sender.forget.after_commit": "people are forgotten in the ledger",
     "tracker.spool.before_commit": "a hit was taken, it is not durable, nobody was answered",
     "tracker.spool.after_commit": "a hit is durable, nobody was answered yet",
     "tracker.forward.before_commit": "hits were read from the spool, none is on the log",

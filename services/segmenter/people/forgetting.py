@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from shared.store.database import Database, dialect_of
+from shared.store.database import Database
 
 TABLES: Final = (
     "profile", "supporter_tag", "supporter_attribute", "supporter_area", "identity", "membership",
@@ -22,8 +22,6 @@ def forget(database: Database, supporter_ids: Sequence[str]) -> None:
     """In the caller's transaction. Repetition is harmless."""
     if not supporter_ids:
         return
-    if dialect_of(database) == "sqlite":
-        database.execute("pragma secure_delete = on").fetchall()
     listed = json.dumps(sorted(supporter_ids))
     for table in TABLES:
         database.execute(

@@ -144,6 +144,14 @@ class PostgresDatabase:
     def changes(self) -> int:
         return self._changes
 
+    def stream(self, sql: str, rows_at_once: int) -> Iterator[Any]:
+        """The rows of a question, so many in memory at a time; in a transaction until its end."""
+        with (
+            self.transaction(), self._translated() as connection, connection.cursor("s") as cursor
+        ):  # fmt: skip
+            cursor.itersize = rows_at_once
+            yield from cursor.execute(sql)
+
     def copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """COPY, in binary. See `shared.store.database.copy_rows`."""
         types = self._columns(table)

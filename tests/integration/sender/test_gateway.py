@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.ses_sandbox.process import SandboxProcess
-from services.sender.gateway import OutgoingMail
+from services.sender.gateway import Answer, OutgoingMail
 from services.sender.ses_gateway import SesGateway
 from tests.integration.sender.audience import SENDER, mail_to, people
 
@@ -104,23 +105,42 @@ def test_a_port_that_nobody_listens_on_was_never_reached() -> None:
             assert ses.send(MAIL, fresh).verdict == "retry"
 
 
-def test_an_answer_without_an_id_is_an_acceptance_all_the_same() -> None:
+def answered(status: int, body: bytes, error: str = "") -> Answer:
+    """What it means that SES answers with this."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("x-amzn-ErrorType", error)
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     with serving(server) as port, gateway(f"http://127.0.0.1:{port}") as ses:
-        answer = ses.send(MAIL, fresh)
+        return ses.send(MAIL, fresh)
+
+
+def test_an_answer_without_an_id_is_an_acceptance_all_the_same() -> None:
+    answer = answered(200, b"{}")
 
     assert (answer.verdict, answer.ses_message_id) == ("accepted", None)
+
+
+def test_a_refusal_that_names_the_recipient_is_told_without_the_address() -> None:
+    """The reason goes into the ledger, and to analysts."""
+    said = f"The following identities failed the check: {PERSON.address.upper()}, news@example.com"
+    answer = answered(400, json.dumps({"message": said}).encode(), "MessageRejected")
+
+    assert answer.verdict == "failed"
+    assert answer.reason == (
+        "MessageRejected: The following identities failed the check: (the recipient), "
+        "news@example.com"
+    )
 
 
 def test_tls_that_breaks_after_the_request_was_read_is_doubt(

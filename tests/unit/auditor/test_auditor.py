@@ -109,6 +109,14 @@ def test_a_send_that_is_one_per_person_may_fill_an_inbox_twice(scene: Scene, aud
     assert audit()[0] == 0
 
 
+def test_whoever_was_erased_has_no_address_to_compare(scene: Scene, audit: Any) -> None:
+    scene.book("erased", "accepted", to_address="")
+    scene.freeze("erased", "accepted")
+    scene.mail("erased")
+
+    assert audit()[0] == 0
+
+
 def test_accepted_without_a_mail_is_missed(scene: Scene, audit: Any) -> None:
     scene.book("eve", "accepted")
     scene.freeze("eve", "accepted")

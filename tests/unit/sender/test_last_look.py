@@ -27,6 +27,12 @@ def test_a_suppression_of_person_or_inbox_stops_it(subject: str, scope: str) -> 
     assert found == ("suppressed", "unsubscribed")
 
 
+def test_without_an_address_it_goes_nowhere() -> None:
+    """Its person was erased; should the suppression be lifted, it is known no more where to."""
+    found = look(replace(CANDIDATE, to_address=""), {}, Orders(), NOW, MARGIN)
+    assert found == ("suppressed", "erased")
+
+
 def test_other_people_topics_and_sends_do_not() -> None:
     others = {
         "bob": {"everything": "unsubscribed"},
