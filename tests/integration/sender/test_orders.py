@@ -245,7 +245,7 @@ def test_urgent_sends_and_near_deadlines_go_first(station: Station, sender: Serv
 def test_nothing_is_called_on_tables_that_are_not_known_to_be_current(
     station: Station, sender: ServiceProcess, seconds: float
 ) -> None:
-    with station.beside("stale") as here:
+    with station.beside(f"stale-{seconds:g}") as here:
         stale = here.start_sender(sender__table_age_seconds=seconds)
         here.feed("stale", people(PEOPLE, "stale"))
         late = datetime.now(UTC) + timedelta(seconds=2.5)
