@@ -17,6 +17,7 @@ from deploy.auditor.evidence import Evidence, EvidenceError
 from deploy.auditor.findings import Doubt
 from deploy.auditor.sandbox_files import read_mails, read_requests
 from deploy.auditor.verdict import judge
+from deploy.auditor.withdrawals_file import read_withdrawals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +49,7 @@ def _read(given: argparse.Namespace) -> Evidence:
         asked=read_requests(given.mail),
         ledger=read_ledger(ledger),
         frozen=None if frozen is None else read_frozen_sets(frozen),
+        withdrawals=() if given.withdrawals is None else read_withdrawals(given.withdrawals),
     )
     return evidence.only(given.send) if given.send else evidence
 
@@ -63,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--ledger", type=Path, metavar="FILE", help="the sender's ledger.db")
     add("--frozen", type=Path, metavar="FILE", help="the segmenter's store with the frozen sets")
     add("--postgres", metavar="DSN", help="the database of both, for what is not given as a file")
+    add("--withdrawals", type=Path, metavar="FILE", help="who may not be mailed any more, and when")
     add("--send", action="append", metavar="NAME", help="look at this send only (repeatable)")
     add("--policy", choices=("leave", "resend"), default="leave", help="for what is in doubt")
     add("--kills", type=int, metavar="N", help="how often the sender was killed")

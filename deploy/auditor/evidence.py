@@ -36,6 +36,10 @@ class Mail:
     def send(self) -> str:
         return self.tags.get("s", "")
 
+    @property
+    def supporter_id(self) -> str:
+        return self.tags.get("p", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -95,6 +99,20 @@ class FrozenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A moment after which SES may take no mail for a person, or else for an inbox.
+
+    Of `send`, or of any when it is None. `says` how it came about, without an address.
+    """
+
+    after_ms: int
+    says: str
+    supporter_id: str | None
+    address: str | None
+    send: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All of it. `frozen` None: no frozen sets were given, so the ledger is the audience."""
 
@@ -102,6 +120,7 @@ class Evidence:
     asked: tuple[Asked, ...]
     ledger: tuple[LedgerRow, ...]
     frozen: tuple[FrozenRow, ...] | None
+    withdrawals: tuple[Withdrawal, ...] = ()
 
     def only(self, sends: Collection[str]) -> Evidence:
         """The part about these sends."""
@@ -110,6 +129,7 @@ class Evidence:
             tuple(one for one in self.asked if one.tags.get("s") in sends),
             _about(self.ledger, sends),
             None if self.frozen is None else _about_frozen(self.frozen, sends),
+            tuple(one for one in self.withdrawals if one.send is None or one.send in sends),
         )
 
 

@@ -18,7 +18,9 @@ from deploy.auditor.evidence import (
     Evidence,
     FrozenRow,
     LedgerRow,
+    Mail,
     Policy,
+    Withdrawal,
 )
 
 Kind = Literal[
@@ -32,6 +34,7 @@ Kind = Literal[
     "books disagree",
     "after the deadline",
     "wrong address",
+    "mailed after withdrawal",
     "asked again",
     "mail file lost",
     "too many unconfirmed",
@@ -48,6 +51,7 @@ MEANING: Final[dict[Kind, str]] = {
     "books disagree": "the ledger and the frozen sets tell different ends",
     "after the deadline": "SES took the mail when its deadline had passed",
     "wrong address": "the mail did not go to the address in the ledger",
+    "mailed after withdrawal": "SES took a mail that somebody's word should have stopped by then",
     "asked again": "asked of SES once more than the policy for doubt allows",
     "mail file lost": "SES's journal has more acceptances than there are mail files",
     "too many unconfirmed": "more than kills and ambiguous answers explain",
@@ -99,6 +103,7 @@ def find(evidence: Evidence, policy: Policy, doubt: Doubt) -> tuple[Finding, ...
         *outside_frozen_set(evidence),
         *disagreements(evidence),
         *late_or_misdirected(evidence),
+        *mailed_after_withdrawal(evidence),
         *asked_again(evidence, policy),
         *lost_files(evidence),
         *too_many_unconfirmed(evidence, doubt),
@@ -223,6 +228,28 @@ def late_or_misdirected(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("wrong address", row.send, row.message_id, f"the file {mail.file}")
 
 
+def mailed_after_withdrawal(evidence: Evidence) -> Iterator[Finding]:
+    """Mails that SES took for a person or an inbox after the moment that ends it."""
+    people: dict[str, list[Withdrawal]] = defaultdict(list)
+    inboxes: dict[str, list[Withdrawal]] = defaultdict(list)
+    for one in evidence.withdrawals:
+        if one.supporter_id is not None:
+            people[one.supporter_id].append(one)
+        if one.address is not None:
+            inboxes[one.address.casefold()].append(one)
+    for mail in evidence.mails:
+        about = list(people.get(mail.supporter_id, ()))
+        for address in mail.recipients:
+            about += inboxes.get(address.casefold(), ())
+        if broken := [one for one in about if _is_broken(one, mail)]:
+            first = min(broken, key=lambda one: one.after_ms)
+            said = (
+                f"{first.says}; no mail after {_clock(first.after_ms)},"
+                f" accepted {_clock(mail.accepted_ms)}"
+            )
+            yield Finding("mailed after withdrawal", mail.send, mail.message_id, said)
+
+
 def asked_again(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """More requests that SES took, or may have taken for all the sender knew, than allowed.
 
@@ -275,6 +302,10 @@ def _was_stopped(row: LedgerRow) -> bool:
     if said.startswith(NOT_RESENT + ITS_DEADLINE):
         return row.deadline_ms is not None
     return said.startswith((NOT_RESENT, BY_ORDER))
+
+
+def _is_broken(withdrawal: Withdrawal, mail: Mail) -> bool:
+    return withdrawal.send in {None, mail.send} and mail.accepted_ms > withdrawal.after_ms
 
 
 def _disagreement(row: LedgerRow | None, frozen: FrozenRow) -> str | None:

@@ -48,6 +48,7 @@ class Verdict:
             "messages": self.messages,
             "unconfirmed": self.unconfirmed,
             "unconfirmed_allowed": self.doubt.allowed,
+            "ambiguous": self.doubt.ambiguous,
             "resent": self.resent,
             "counts": self.counts(),
             "books": {

@@ -227,7 +227,7 @@ class Dispatcher:
             or tables.orders.halted
             or self._held()
             or self._clock.boot_seconds() < self._hold_until
-            or max(tables.ages().values()) > self._settings.table_age_seconds
+            or max(tables.ages().values()) > self._oldest_tables()
             # Since the last grant, SES may have told us to stop.
             or any(called.answer.verdict in STOPPING for called in self._unwritten)
         ):
@@ -239,6 +239,10 @@ class Dispatcher:
         if not granted:
             time.sleep(LINGER_SECONDS)
         return granted
+
+    def _oldest_tables(self) -> float:
+        """How old they may be now: a call may begin when the look is as old as a look may be."""
+        return max(0.0, self._settings.table_age_seconds - self._settings.last_look_seconds)
 
     def _anything_ready(self, tables: SenderTables) -> bool:
         ledger, partitions = Ledger(self._store.connection), sorted(self._partitions)

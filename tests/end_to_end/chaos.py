@@ -1,14 +1,18 @@
 """Chaos: sends on Kafka and PostgreSQL while brokers, database and instances die and come back.
 
     python -m tests.end_to_end.chaos [--recipients 100000] [--brokers 3] [--segmenters 2]
-        [--renderers 2] [--senders 3] [--kills 20] [--policy leave|resend] [--seed 1]
-        [--plant shared-inboxes|outcome-first|default-retries] [--seconds-limit 7200]
+        [--renderers 2] [--senders 3] [--kills 40] [--pace 15] [--policy leave|resend] [--seed 1]
+        [--plant shared-inboxes|outcome-first|default-retries|deaf] [--seconds-limit 7200]
 
 A broker is killed and comes back; every service is killed with SIGKILL, over and over; a sender and
 a segmenter are frozen past their session timeout and thawed; one of each joins and one leaves;
 PostgreSQL is restarted; SES fails on both sides of acceptance; people leave and act meanwhile.
-Without --policy each has a half of the people. The verdict is the auditor's; besides,
-nothing of ours may stand on `events` twice, and nothing among the dead letters.
+Without --policy each has a half of the people.
+
+The verdict is the auditor's, on every send of the run, and on everybody who left or voted
+(`withdrawing.py`). Besides: nothing stands on `events` twice that nobody told twice, nothing among
+the dead letters, no instance crashed, nobody who left is forgotten, and what was in doubt was
+resent where that is the policy.
 """
 
 from __future__ import annotations
@@ -19,179 +23,45 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from deploy.kafka.cluster import Cluster
-from shared.log.topics import DEAD_LETTERS, EVENTS
+from shared.log.topics import DEAD_LETTERS
 from shared.programme.definitions import Segment
 from shared.programme.rules import HasTag
+from tests.end_to_end.deeds import LEASE_SECONDS, Chaos, Deeds, Story
 from tests.end_to_end.estate import Estate, wait_seconds
-from tests.end_to_end.kill_run import FAULTS, WINDOW, Plant, Policy
-from tests.end_to_end.whole_run import (
-    CAMPAIGN,
-    SHARE_AN_INBOX,
-    STAFF,
-    TEMPLATE,
-    action,
-    statement,
-)
+from tests.end_to_end.kill_run import FAULTS, WINDOW, Plant
+from tests.end_to_end.outages import links_of
+from tests.end_to_end.reading import standing_twice, whole_topic
+from tests.end_to_end.whole_run import CAMPAIGN, SHARE_AN_INBOX, STAFF, TEMPLATE, statement
+from tests.end_to_end.withdrawing import VOTED, Withdrawing
 from tests.integration.sender.audience import Person, people
 from tests.real_postgres import PostgresServer
 
-LEASE_SECONDS = 10
-FROZEN_SECONDS = LEASE_SECONDS + 6
-BROKER_AWAY_SECONDS = 12
 SETTLE_SECONDS = 60
-TRACKER = "tracker"
-KILLED = ("sender", "segmenter", "renderer", "tracker")
-JOINING = ("segmenter", "renderer", "sender")
 PULSE_SECONDS = 3.0
-KILLED_WHILE_STARTING = 0.1
-"""In each second in which it is still starting."""
-LONGEST_START = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Chaos:
-    """What is to be done. `pace`: seconds from one kill to the next; `share`: of each fault."""
-
-    recipients: int = 100_000
-    brokers: int = 3
-    segmenters: int = 2
-    renderers: int = 2
-    senders: int = 3
-    kills: int = 20
-    policies: tuple[Policy, ...] = ("leave", "resend")
-    seed: int = 1
-    plant: Plant | None = None
-    pace: float = 5.0
-    share: float = 0.005
-    happenings: bool = True
-    """Besides kills: broker, database, frozen, joining and leaving."""
-    seconds_limit: float = 7_200
-
-    @property
-    def seconds(self) -> float:
-        """How long the kills take; the pace of sending is such that it lasts as long."""
-        return max(1, self.kills) * self.pace
-
-
-class Story:
-    """Prints a line per happening, with the seconds since the beginning."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._began, self._quiet = time.monotonic(), quiet
-        self.lines: list[str] = []
-
-    def __call__(self, text: str) -> None:
-        self.lines.append(f"{self.seconds:8.1f} s  {text}")
-        if not self._quiet:
-            print(self.lines[-1], flush=True)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-
-class Deeds:
-    """What befalls the estate, one deed at a time."""
-
-    def __init__(self, estate: Estate, server: PostgresServer, run: Chaos, say: Story) -> None:
-        self._estate, self._server, self._run, self._say = estate, server, run, say
-        self._dice = random.Random(run.seed)
-
-    def agenda(self) -> list[tuple[float, Callable[[], None]]]:
-        """(second, deed), in order."""
-        run, whole = self._run, self._run.seconds
-        services = [KILLED[number % len(KILLED)] for number in range(run.kills)]
-        self._dice.shuffle(services)
-        found = [
-            ((number + 0.7) * run.pace, self._kill(service))
-            for number, service in enumerate(services)
-        ]
-        if run.happenings:
-            found += list(self._happenings(whole))
-        return sorted(found, key=lambda entry: entry[0])
-
-    def _happenings(self, whole: float) -> Iterator[tuple[float, Callable[[], None]]]:
-        for place, service in enumerate(JOINING):
-            yield (0.05 + 0.04 * place) * whole, self._join(service)
-            yield (0.75 + 0.06 * place) * whole, self._leave(service)
-        frozen: dict[str, str] = {}
-        for at, service in ((0.2, "sender"), (0.42, "segmenter")):
-            yield at * whole, self._freeze(service, frozen)
-            yield at * whole + FROZEN_SECONDS, self._thaw(service, frozen)
-        yield 0.35 * whole, self._restart_database
-        if self._run.brokers > 1:
-            broker = self._dice.randint(1, self._run.brokers)
-            yield 0.6 * whole, lambda: self._kill_broker(broker)
-            yield 0.6 * whole + BROKER_AWAY_SECONDS, lambda: self._start_broker(broker)
-
-    def _kill(self, service: str) -> Callable[[], None]:
-        def deed() -> None:
-            if names := self._estate.of(service):
-                name = self._dice.choice(names)
-                end = time.monotonic() + LONGEST_START
-                while self._dice.random() >= KILLED_WHILE_STARTING and time.monotonic() < end:
-                    if self._estate.working(name):
-                        break
-                    wait_seconds(1.0)
-                self._estate.kill(name)
-                self._say(f"{name} is killed with SIGKILL and started again")
-
-        return deed
-
-    def _join(self, service: str) -> Callable[[], None]:
-        return lambda: self._say(f"{self._estate.join(service).name} joins")
-
-    def _leave(self, service: str) -> Callable[[], None]:
-        def deed() -> None:
-            name = self._dice.choice(self._estate.of(service))
-            self._say(f"{name} leaves, in {self._estate.leave(name):.1f} s")
-
-        return deed
-
-    def _freeze(self, service: str, frozen: dict[str, str]) -> Callable[[], None]:
-        def deed() -> None:
-            frozen[service] = self._dice.choice(self._estate.of(service))
-            self._estate.freeze(frozen[service])
-            self._say(f"{frozen[service]} is frozen with SIGSTOP")
-
-        return deed
-
-    def _thaw(self, service: str, frozen: dict[str, str]) -> Callable[[], None]:
-        def deed() -> None:
-            self._estate.thaw(frozen[service])
-            self._say(f"{frozen[service]} is thawed")
-
-        return deed
-
-    def _restart_database(self) -> None:
-        began = time.monotonic()
-        self._server.restart("immediate")
-        self._say(f"PostgreSQL crashed and was started in {time.monotonic() - began:.1f} s")
-
-    def _kill_broker(self, number: int) -> None:
-        self._estate.cluster.kill(number)
-        self._say(f"broker {number} is killed with SIGKILL")
-
-    def _start_broker(self, number: int) -> None:
-        self._estate.cluster.start_broker(number)
-        self._say(f"broker {number} is started again")
+REGULARS = Segment(name="regulars", rule=HasTag(tag="regular"))
+"""Those who have had a mail before, with a link to leave by."""
+LEAVING_BY_LINK = 0.5
+"""Regulars for each second of the deeds, but not more than a tenth of all."""
+SLOWEST = 2.0
+OTHERS = "others"
 
 
 def chaos(
     home: Path, run: Chaos, say: Story, cluster: Cluster, server: PostgresServer
-) -> dict[Policy, dict[str, Any]]:
-    """Do it; the auditor's verdict for each policy. Raises AssertionError when it does not end."""
+) -> dict[str, dict[str, Any]]:
+    """Do it; the verdict for each policy and for the other sends.
+
+    Raises AssertionError when it does not end.
+    """
     modules = (
         {"sender": ("tests.end_to_end.planted_senders", run.plant)}
-        if run.plant in {"outcome-first", "default-retries"}
+        if run.plant in {"outcome-first", "default-retries", "deaf"}
         else {}
     )
     counts = {
@@ -202,16 +72,20 @@ def chaos(
         loop__lease_seconds=LEASE_SECONDS,
         sender__window=WINDOW,
         sender__settle_seconds=SETTLE_SECONDS,
-        sender__rate=max(20.0, 1.1 * run.recipients / run.seconds),
+        sender__rate=max(SLOWEST, 1.1 * run.recipients / run.seconds),
     ) as estate:  # fmt: skip
         say(f"{', '.join(estate.instances)} are up")
         if run.plant == "shared-inboxes":
             estate.query("drop index sender.message_inbox")
         found = _feed(estate, run, say)
+        estate.launch("before", REGULARS)
+        estate.wait_until_finished("before", seconds=300)
+        links = links_of(estate, "before")
         estate.sandbox.switch(faults=dict.fromkeys(FAULTS, run.share), seed=str(run.seed))
-        _launch(estate, run, say)
-        _live_through(estate, server, run, say, found)
-        return _close(estate, run, say)
+        sends = _launch(estate, run, say)
+        withdrawing = Withdrawing(estate, found, links, sends, run.seed)
+        _live_through(estate, server, run, say, sends, withdrawing)
+        return _close(estate, run, say, sends, withdrawing)
 
 
 def _feed(estate: Estate, run: Chaos, say: Story) -> list[Person]:
@@ -223,31 +97,43 @@ def _feed(estate: Estate, run: Chaos, say: Story) -> list[Person]:
             found[place] = Person(found[place].supporter_id, found[place - 1].address)
     tags = [f"for-{policy}" for policy in run.policies]
     half = -(-len(found) // len(tags))
+    regulars = min(len(found) // 10, int(run.seconds * LEAVING_BY_LINK))
+    every = len(found) // max(1, regulars)
     estate.feed(
         [
-            statement(person, tags[place // half], partitions=estate.partitions)
+            statement(
+                person, tags[place // half], *(("regular",) if place % every == 0 else ()),
+                partitions=estate.partitions,
+            )
             for place, person in enumerate(found)
         ]
-    )
+    )  # fmt: skip
     staff = people(3, f"staff{run.seed}")
     estate.feed([statement(one, "staff", partitions=estate.partitions) for one in staff])
-    estate.apply(CAMPAIGN, TEMPLATE, STAFF)
+    estate.apply(CAMPAIGN, TEMPLATE, STAFF, REGULARS)
     say(f"{len(found)} people are on the log")
     return found
 
 
-def _launch(estate: Estate, run: Chaos, say: Story) -> None:
+def _launch(estate: Estate, run: Chaos, say: Story) -> list[str]:
+    """The sends, by name."""
     for policy in run.policies:
         segment = Segment(name=f"for-{policy}", rule=HasTag(tag=f"for-{policy}"))
-        estate.launch(f"to-{policy}", segment, unconfirmed=policy, unless_done=("voted",))
-    say(f"{', '.join(estate.launched())} launched")
+        estate.launch(f"to-{policy}", segment, unconfirmed=policy, unless_done=(VOTED,))
+    sends = [f"to-{policy}" for policy in run.policies]
+    say(f"{', '.join(sends)} launched")
+    return sends
 
 
 def _live_through(
-    estate: Estate, server: PostgresServer, run: Chaos, say: Story, found: Sequence[Person]
+    estate: Estate,
+    server: PostgresServer,
+    run: Chaos,
+    say: Story,
+    sends: Sequence[str],
+    withdrawing: Callable[[], None],
 ) -> None:
     """The agenda, beginning with the first mail; then until every send is finished."""
-    sends = estate.launched()
     limit = run.seconds_limit
     while not estate.states(*sends):
         estate.supervise()
@@ -255,32 +141,24 @@ def _live_through(
         wait_seconds(0.2)
     say("the first messages are in the ledger")
     agenda = deque(Deeds(estate, server, run, say).agenda())
-    dice, began = random.Random(run.seed), time.monotonic()
+    began, rests_until = time.monotonic(), 0.0
     while agenda:
         estate.supervise()
-        if time.monotonic() - began < agenda[0][0]:
+        withdrawing()
+        if time.monotonic() < max(began + agenda[0][0], rests_until):
             wait_seconds(0.1)
             continue
         agenda.popleft()[1]()
-        _happen(estate, found, dice)
-        wait_seconds(0.3 * run.pace)  # also when the agenda is late
+        rests_until = time.monotonic() + 0.3 * run.pace  # also when the agenda is late
     say(f"all deeds are done: {dict(estate.states(*sends))}")
     pulses = Pulses(estate, sends, say)
-    estate.wait_until_finished(*sends, seconds=max(1.0, limit - say.seconds), meanwhile=pulses)
+
+    def meanwhile() -> None:
+        withdrawing()
+        pulses()
+
+    estate.wait_until_finished(*sends, seconds=max(1.0, limit - say.seconds), meanwhile=meanwhile)
     say(f"the sends are finished: {dict(estate.states(*sends))}")
-
-
-def _happen(estate: Estate, found: Sequence[Person], dice: random.Random) -> None:
-    """Somebody votes, somebody wants no more mail."""
-    leaver, now = dice.choice(found), datetime.now(UTC)
-    estate.tell(
-        action(dice.choice(found), f"voted-{now.timestamp()}", partitions=estate.partitions),
-        action(dice.choice(found), "voted", partitions=estate.partitions),
-        statement(
-            leaver, "left", partitions=estate.partitions, subscription="unsubscribed",
-            stated_by="supporter",
-        ),
-    )  # fmt: skip
 
 
 class Pulses:
@@ -303,51 +181,49 @@ class Pulses:
         self._estate.launch(f"pulse-{self._number:03}", STAFF)
 
 
-def _close(estate: Estate, run: Chaos, say: Story) -> dict[Policy, dict[str, Any]]:
+def _close(
+    estate: Estate, run: Chaos, say: Story, sends: Sequence[str], withdrawing: Withdrawing
+) -> dict[str, dict[str, Any]]:
     estate.sandbox.switch(faults={})
-    pulses = [name for name in estate.launched() if name.startswith("pulse")]
-    estate.wait_until_finished(*pulses, seconds=120)
+    others = [name for name in estate.launched() if name not in sends]
+    estate.wait_until_finished(*others, seconds=120)
     estate.wait_until_heard()
     say("SES has told everything, and it is read")
-    doubled, letters = _doubled(estate), _size(estate, DEAD_LETTERS)
+    told = withdrawing.close()
+    say(f"who left and who voted: {told}")
+    twice = standing_twice(estate.log, estate.home, withdrawing.posts)
+    letters = sum(1 for _ in whole_topic(estate.log, DEAD_LETTERS))
     took = estate.stop_all()
     say(f"all are stopped, the slowest in {max(took.values()):.1f} s")
+    file = withdrawing.write(estate.home / "withdrawals.jsonl")
     verdicts = {
-        policy: estate.audit(f"to-{policy}", policy=policy, window=WINDOW)
+        policy: estate.audit(f"to-{policy}", policy=policy, window=WINDOW, withdrawals=file)
         for policy in run.policies
     }
-    for verdict in verdicts.values():
+    verdicts[OTHERS] = estate.audit(*others, policy="leave", window=WINDOW, withdrawals=file)
+    for policy, verdict in verdicts.items():
         for finding in verdict["findings"][:20]:
             finding["story"] = estate.story_of(finding["message_id"])
-        # SES repeats what a killed tracker kept and did not answer: the same event, the same id.
-        verdict["told twice by SES"] = doubled[TRACKER]
-        verdict["events twice"] = doubled.total() - doubled[TRACKER]
-        verdict["dead letters"] = letters
-        verdict["ended by themselves"] = estate.ended
-        verdict["balanced"] = verdict["balanced"] and not verdict["events twice"] and not letters
+        verdict |= {
+            "withdrawals": told,
+            "withdrawals lost": withdrawing.lost(),
+            "told twice": twice.told_twice,
+            "events twice": twice.unexplained,
+            "dead letters": letters,
+            "crashed": [str(one) for one in estate.crashed],
+            "ended by themselves": [str(one) for one in estate.ended],
+            "killed": dict(estate.killed),
+            "never resent": (
+                policy == "resend" and verdict["ambiguous"] > 0 and not verdict["resent"]
+            ),
+        }
+        verdict["balanced"] = verdict["balanced"] and not any(verdict[name] for name in BESIDES)
+        verdicts[policy] = verdict
     return verdicts
 
 
-def _doubled(estate: Estate) -> Counter[str]:
-    """Source to how many of its records stand on `events` more than once, by their ids."""
-    ids: Counter[tuple[str, str]] = Counter()
-    follower = estate.log.follow(EVENTS)
-    ends = follower.end_offsets()
-    while any(follower.next_offsets()[place] < end for place, end in ends.items()):
-        for stored in follower.read(timeout_seconds=1.0):
-            headers = dict(stored.headers)
-            ids[headers["ce_source"].decode(), headers["ce_id"].decode()] += 1
-    follower.close()
-    return Counter(source for (source, _), number in ids.items() if number > 1)
-
-
-def _size(estate: Estate, topic: str) -> int:
-    follower = estate.log.follow(topic)
-    number = 0
-    while found := follower.read(timeout_seconds=1.0):
-        number += len(found)
-    follower.close()
-    return number
+BESIDES = ("withdrawals lost", "events twice", "dead letters", "crashed", "never resent")
+"""What must be nothing, beside the auditor's findings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -358,11 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--segmenters", type=int, default=2)
     add("--renderers", type=int, default=2)
     add("--senders", type=int, default=3)
-    add("--kills", type=int, default=20)
+    add("--kills", type=int, default=40)
     add("--policy", choices=("leave", "resend"), default=None)
     add("--seed", type=int, default=1)
-    add("--plant", choices=("shared-inboxes", "outcome-first", "default-retries"), default=None)
-    add("--pace", type=float, default=5.0, help="seconds from one kill to the next")
+    add("--plant", choices=(*get_args(Plant), "deaf"), default=None)
+    add("--pace", type=float, default=15.0, help="seconds from one kill to the next")
     add("--share", type=float, default=0.005, help="of requests that meet each fault")
     add("--seconds-limit", type=float, default=7_200)
     given = vars(parser.parse_args(arguments))

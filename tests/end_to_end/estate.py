@@ -25,7 +25,7 @@ import psycopg
 from deploy.kafka.cluster import Cluster
 from deploy.ses_sandbox.process import SandboxProcess
 from services.console.programme_topic import ProgrammeTable, definition_records, send_order_record
-from shared.errors import RetryLater
+from shared.errors import Fenced, LoopStuck, RetryLater
 from shared.log.kafka.body import KafkaLog
 from shared.log.kafka.topics import Topics
 from shared.log.record import Record
@@ -42,6 +42,10 @@ from tests.real_postgres import PostgresServer
 
 SERVICES = ("tracker", "segmenter", "renderer", "sender")
 FEED_RECORDS = 4_000
+CRASHED = 1
+"""The exit status of an error that is none of `shared/errors.py`."""
+PASSING = frozenset({RetryLater.exit_code, Fenced.exit_code, LoopStuck.exit_code})
+"""Of one that a new life mends."""
 LISTENING = {"tracker": "tracker.listening"}
 
 
@@ -59,6 +63,18 @@ class Instance:
     process: ServiceProcess
     started_at: float = field(default_factory=time.monotonic)
     frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An instance that ended by itself: its exit status (`shared/errors.py`) and its last line."""
+
+    name: str
+    status: int
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status}): {self.said}"
 
 
 class Estate:
@@ -117,7 +133,9 @@ class Estate:
         self.instances: dict[str, Instance] = {}
         self.kills: Counter[str] = Counter()
         """Service to how often one of it was killed or frozen: what may leave a window in doubt."""
-        self.ended: list[str] = []
+        self.killed: Counter[str] = Counter()
+        """Service to how often one of it was killed with SIGKILL."""
+        self.ended: list[Ended] = []
         self._numbers: Counter[str] = Counter()
         self._ledger, self._people = LedgerSchema(self.dsn), LedgerSchema(self.dsn)
         self._programme = ProgrammeTable()
@@ -175,6 +193,7 @@ class Estate:
         instance = self.instances[name]
         instance.process.kill()
         self.kills[instance.service] += 1
+        self.killed[instance.service] += 1
         self._start_again(instance)
 
     def freeze(self, name: str) -> None:
@@ -200,12 +219,17 @@ class Estate:
                 continue
             status, said = instance.process.wait(), instance.process.said()
             last = said.strip().rpartition("\n")[2][-400:]
-            self.ended.append(f"{instance.name} ({status}): {last}")
+            self.ended.append(Ended(instance.name, status, last))
             self._say(f"{instance.name} ended by itself with {status}: {last}")
-            assert status in {1, 75, 76, 81}, f"{instance.name} needs a person: {said[-3000:]}"
+            assert status in {CRASHED, *PASSING}, f"{instance.name} needs a person: {said[-3000:]}"
             if instance.service == "sender":
                 self.kills["sender"] += 1
             self._start_again(instance)
+
+    @property
+    def crashed(self) -> list[Ended]:
+        """Those that ended by an error which nobody foresaw. It is a fault, whatever came of it."""
+        return [one for one in self.ended if one.status == CRASHED]
 
     def wait_until_working(self, *names: str, seconds: float = 90) -> None:
         """Until these (all, without names) own numbers, or listen."""
@@ -315,9 +339,12 @@ class Estate:
         until(lambda: self._spool_size() == 0, "the spool to be forwarded", seconds=seconds)
         until(self._read_events, "segmenter and sender to read all events", seconds=seconds)
 
-    def audit(self, *sends: str, policy: str, window: int) -> dict[str, Any]:
+    def audit(
+        self, *sends: str, policy: str, window: int, withdrawals: Path | None = None
+    ) -> dict[str, Any]:
         """The auditor's verdict over these sends."""
         flags = [flag for send in sends for flag in ("--send", send)]
+        flags += ["--withdrawals", str(withdrawals)] if withdrawals else []
         done = subprocess.run(
             [sys.executable, "-m", "deploy.auditor", "--mail", str(self.home / "ses"),
              "--postgres", self.dsn, "--policy", policy, "--kills", str(self.kills["sender"]),

@@ -31,6 +31,7 @@ from shared.log.topics import AUDIENCE, EVENTS, MESSAGES
 from shared.wire.cloudevents import decode
 from shared.wire.events import Event
 from tests.end_to_end.estate import Estate
+from tests.end_to_end.reading import whole_topic
 from tests.end_to_end.whole_run import CAMPAIGN, EVERYBODY, TEMPLATE, statement
 from tests.integration.sender.audience import people
 from tests.real_postgres import PostgresServer
@@ -124,7 +125,8 @@ def outage_of_brokers(
         "left": len(left),
         "mailed after leaving": len(left & mailed),
         "mailed after": len(mailed),
-        "ended by themselves": estate.ended,
+        "ended by themselves": [str(one) for one in estate.ended],
+        "crashed": len(estate.crashed),
         "verdict": estate.audit("before", "after", policy="leave", window=WINDOW),
     }
 
@@ -151,6 +153,7 @@ def outlasted_retention(
             "seconds": round(took, 1),
             "retention": seconds,
             "removed from messages": removed,
+            "crashed": len(estate.crashed),
             "verdict": estate.audit("long", policy="leave", window=1),
         }
 
@@ -200,13 +203,10 @@ def steady_hits(
 
 def events(estate: Estate) -> Iterator[Event]:
     """All of `events`."""
-    follower = estate.log.follow(EVENTS)
-    while found := follower.read(timeout_seconds=2.0):
-        for stored in found:
-            data = decode(stored).data
-            assert isinstance(data, Event)
-            yield data
-    follower.close()
+    for stored in whole_topic(estate.log, EVENTS):
+        data = decode(stored).data
+        assert isinstance(data, Event)
+        yield data
 
 
 def _schedule(
@@ -271,7 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
     print(json.dumps(found, indent=2))
     outlasted = found["seconds"] > 2 * given.retention and found["removed from messages"] > 0
-    return 0 if good and outlasted and found["verdict"]["balanced"] else 1
+    sound = found["verdict"]["balanced"] and not found["crashed"]
+    return 0 if good and outlasted and sound else 1
 
 
 def _brokers_away(
@@ -285,6 +286,7 @@ def _brokers_away(
     print(json.dumps(found, indent=2))
     clicks, told = int(seconds * clicks_a_second), found["on events"]
     sound = told == {"clicked": clicks, "unsubscribed": 60} and not found["unanswered"]
+    sound = sound and not found["crashed"]
     return sound and not found["mailed after leaving"] and bool(found["verdict"]["balanced"])
 
 

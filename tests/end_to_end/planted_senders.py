@@ -1,6 +1,6 @@
-"""Senders with a fault planted in them, to prove that the kill run finds what it looks for.
+"""Senders with a fault planted in them, to prove that the runs find what they look for.
 
-python -m tests.end_to_end.planted_senders outcome-first|default-retries
+python -m tests.end_to_end.planted_senders outcome-first|default-retries|deaf
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 import services.sender.__main__ as wiring
+import services.sender.dispatch as dispatching
 from services.sender.dispatch import Dispatcher
 from services.sender.gateway import OutgoingMail
-from services.sender.last_look import Candidate
+from services.sender.last_look import Candidate, Orders, Refusal, Suppressions, look
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
 from services.sender.ses_gateway import SesGateway
@@ -44,6 +45,13 @@ class Retrying(SesGateway):
         super().__init__(**settings, attempts=BOTO3_DEFAULT_ATTEMPTS)
 
 
+def look_deaf(
+    candidate: Candidate, _: Suppressions, orders: Orders, now_ms: int, margin_ms: int
+) -> tuple[Refusal, str] | None:
+    """A last look that hears of no suppression."""
+    return look(candidate, {}, orders, now_ms, margin_ms)
+
+
 def outcome_first() -> None:
     wiring.Dispatcher = OutcomeFirst  # type: ignore[attr-defined]
 
@@ -52,9 +60,14 @@ def default_retries() -> None:
     wiring.SesGateway = Retrying  # type: ignore[attr-defined]
 
 
+def deaf() -> None:
+    dispatching.look = look_deaf
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "outcome-first": outcome_first,
     "default-retries": default_retries,
+    "deaf": deaf,
 }
 
 

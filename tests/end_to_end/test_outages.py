@@ -49,6 +49,7 @@ def test_with_all_brokers_away_every_hit_is_answered_and_told_once(
     assert found["on events"] == {"clicked": clicks, "unsubscribed": LEAVERS}
     assert found["mailed after leaving"] == 0
     assert found["mailed after"] == 100 - LEAVERS
+    assert found["crashed"] == 0
     assert found["verdict"]["balanced"], found["verdict"]
 
 
@@ -61,6 +62,7 @@ def test_a_send_that_outlasts_the_retention_balances(
     assert found["removed from messages"] > 0, "the front of the topic is gone"
     assert found["verdict"]["balanced"], found
     assert found["verdict"]["books"]["long"]["accepted"] == 200
+    assert found["crashed"] == 0
 
 
 def test_a_quota_that_ends_holds_the_send_and_a_paused_send_holds_up_nobody(
@@ -84,9 +86,11 @@ def test_a_quota_that_ends_holds_the_send_and_a_paused_send_holds_up_nobody(
         estate.wait_until_finished("first", seconds=120)
         estate.wait_until_heard()
         verdict = estate.audit("first", "second", policy="leave", window=WINDOW)
+        crashed = estate.crashed
 
     assert verdict["balanced"], verdict
     assert verdict["unconfirmed"] == 0
+    assert crashed == []
     assert [verdict["books"][send]["accepted"] for send in ("first", "second")] == [120, 120]
 
 
@@ -113,8 +117,10 @@ def test_an_unsubscribe_holds_after_thirty_seconds_through_a_failover(
 
         verdict = estate.audit("second", policy="leave", window=2)
         mailed = accepted_at(estate, "second")
+        crashed = estate.crashed
 
     assert verdict["balanced"], verdict
+    assert crashed == []
     late = {a: mailed[a] - at for a, at in acknowledged.items() if a in mailed}
     assert all(seconds <= TOO_LATE_SECONDS for seconds in late.values()), late
     assert verdict["books"]["second"]["suppressed"] > 0

@@ -217,14 +217,14 @@ class Pipeline(Station):
             assert process.alive(), f"{name} ended by itself: {process.said()[-3000:]}"
 
 
-def statement(person: Person, tag: str, *, partitions: int = PARTITIONS, **changes: Any) -> Record:
+def statement(person: Person, *tags: str, partitions: int = PARTITIONS, **changes: Any) -> Record:
     """What an import says of a person."""
     now = datetime.now(UTC)
     change = SupporterChanged.model_validate(
         {
             "supporter_id": person.supporter_id, "stated_by": "import", "source": "test",
             "at": now, "profile": {"email": person.address, "first_name": "Ada"},
-            "tags_added": (tag,), "consent": Consent(wording="yes", source="form", at=now),
+            "tags_added": tags, "consent": Consent(wording="yes", source="form", at=now),
             **changes,
         }
     )  # fmt: skip

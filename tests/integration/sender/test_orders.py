@@ -235,11 +235,18 @@ def test_urgent_sends_and_near_deadlines_go_first(station: Station, sender: Serv
     assert all(begin >= end - 8 for begin, end in zip(first, last, strict=True))
 
 
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(1e-6, id="older-at-the-look"),
+        pytest.param(2.0, id="may-be-older-at-the-call"),  # which may begin 2 s after the look
+    ],
+)
 def test_nothing_is_called_on_tables_that_are_not_known_to_be_current(
-    station: Station, sender: ServiceProcess
+    station: Station, sender: ServiceProcess, seconds: float
 ) -> None:
-    with station.beside("stale") as here:
-        stale = here.start_sender(sender__table_age_seconds=1e-6)
+    with station.beside(f"stale-{seconds:g}") as here:
+        stale = here.start_sender(sender__table_age_seconds=seconds)
         here.feed("stale", people(PEOPLE, "stale"))
         late = datetime.now(UTC) + timedelta(seconds=2.5)
         here.feed("clock", people(1, "clock"), deadline=late)

@@ -89,7 +89,8 @@ class Scene:
         path = folder / f"{NINE_MS + self.mails}.0102-{self.mails}.eml"
         path.write_text(
             f"Message-ID: <{self.mails}@sandbox>\r\nX-SES-Tag-m: {name}\r\nX-SES-Tag-s: {send}\r\n"
-            f"X-SES-Tag-o: 0\r\nX-SES-Recipient: {to or f'{name}@example.org'}\r\n"
+            f"X-SES-Tag-o: 0\r\nX-SES-Tag-p: supporter-{name}\r\n"
+            f"X-SES-Recipient: {to or f'{name}@example.org'}\r\n"
             f"X-SES-Accepted-At: 2026-05-04T{at}Z\r\nX-SES-Tag-m: a forgery\r\n"
             "Subject: Spring\r\n\r\nHello\r\n",
             newline="",
