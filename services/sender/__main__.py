@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from services.sender.beginning import refuse_to_begin_anew
 from services.sender.dispatch import Dispatcher
 from services.sender.forgetting import Forgetting
 from services.sender.intake import Intake, ignored
@@ -45,6 +46,7 @@ class Sender:
         own.check_settle_window()
         self._log = open_log(settings)
         self._store = open_store(settings, GROUP, "ledger.db", LEDGER_DDL)
+        refuse_to_begin_anew(self._store, self._log)
         dispatching = self._store.sibling()
         shared = dialect_of(dispatching.connection) == "postgres"
         pace = (

@@ -110,6 +110,24 @@ def test_a_sender_that_the_log_has_forgotten_goes_on(tmp_path: Path) -> None:
         assert sender.stop() == 0
 
 
+def test_a_new_ledger_does_not_begin_where_an_earlier_one_has_sent(tmp_path: Path) -> None:
+    """The ledger is lost, and the log has forgotten the group: it would mail everybody again."""
+    with Station(tmp_path, rate=200) as here:
+        sender = here.start_sender()
+        here.feed("first", people(PEOPLE, "first"))
+        here.wait_until_closed("first", PEOPLE)
+        assert sender.stop() == 0
+        forget(here.home, "sender")
+        lose(here.ledger, None)
+
+        sender = here.start_sender()
+
+        assert sender.wait() == WrongStore.exit_code
+        assert "rebuild it with `doorstep restore sender`" in sender.said()
+        assert here.mailed("first").total() == PEOPLE
+        assert answer(here, "restore", "sender")["states"] == {"accepted": PEOPLE}
+
+
 def test_a_ledger_of_another_log_is_not_adopted(tmp_path: Path) -> None:
     with Station(tmp_path / "one", rate=200) as here:
         sender = here.start_sender()
