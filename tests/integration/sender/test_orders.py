@@ -318,10 +318,12 @@ def test_an_order_that_cannot_be_read_holds_its_send_until_one_can_be(
 
 
 def test_a_halt_that_cannot_be_read_halts(station: Station, sender: ServiceProcess) -> None:
+    action = "sender.programme_unreadable"
+    before = sender.said().count(action)
     station.log.append([Record(PROGRAMME, 0, b"order/halt/all", b"{", (("ce_type", b"?"),), 1)])
+    until(lambda: sender.said().count(action) > before, "it to be read")
     station.feed("while-garbled", people(4, "while-garbled"))
     until(lambda: station.states("while-garbled") == {"ready": 4}, "the intake")
-    until(lambda: "sender.programme_unreadable" in sender.said(), "it to be read")
 
     station.halt(halted=False)
     station.wait_for_states("while-garbled", accepted=4)
