@@ -45,6 +45,17 @@ class StoreUnavailable(RetryLater):
         super().__init__(message, after_seconds)
 
 
+class Conflict(RetryLater):
+    """A unique index refused a row: nothing of the transaction, or of its part, was written.
+
+    Another instance may have been first. What it wrote can be seen now, so that a second try goes
+    another way; what is refused again and again never goes in.
+    """
+
+    def __init__(self, message: str, after_seconds: float = 0.1) -> None:
+        super().__init__(message, after_seconds)
+
+
 class Fenced(DoorstepError):
     """Another instance owns this partition now: drop what was not committed and go on."""
 
@@ -75,6 +86,12 @@ class StorageFailed(DoorstepError):
     """
 
     exit_code = 82
+
+
+class StoreRefuses(DoorstepError):
+    """The store refuses a row for good, and no record is to blame: a fault of this program."""
+
+    exit_code = 83
 
 
 class NewerVersion(DoorstepError):
