@@ -46,6 +46,17 @@ class StoreUnavailable(CommitUnknown):
     """The store cannot be reached, or was lost on the way: nothing of ours can be done for now."""
 
 
+class Conflict(RetryLater):
+    """A unique index refused a row: nothing of the transaction, or of its part, was written.
+
+    Another instance may have been first. What it wrote can be seen now, so that a second try goes
+    another way; what is refused again and again never goes in.
+    """
+
+    def __init__(self, message: str, after_seconds: float = 0.1) -> None:
+        super().__init__(message, after_seconds)
+
+
 class Fenced(DoorstepError):
     """Another instance owns this partition now: drop what was not committed and go on."""
 
@@ -76,6 +87,12 @@ class StorageFailed(DoorstepError):
     """
 
     exit_code = 82
+
+
+class StoreRefuses(DoorstepError):
+    """The store refuses a row for good, and no record is to blame: a fault of this program."""
+
+    exit_code = 83
 
 
 class NewerVersion(DoorstepError):

@@ -1,9 +1,10 @@
 """`doorstep move`: an embedded home, stopped and drained, moves to Kafka and PostgreSQL.
 
-Nothing here is changed before all is there; what is there must be empty. Records keep key, value,
-headers, time and partition; offsets differ, so positions are found anew: a topic is copied up to
-each place where a group stands, and where the new log then ends is that group's position there.
-At the end the home is one of Kafka and PostgreSQL (leaving.py).
+Nothing here is changed before all is there; what is there must be empty, or the beginning of the
+same move. Every step says in the target itself that it is done, in the transaction that does it: a
+move that was cut off is called again and goes on. Records keep key, value, headers, time and
+partition; offsets differ, so positions are found anew. At the end the home is one of Kafka and
+PostgreSQL (leaving.py).
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,43 +24,38 @@ import typer
 from services.console.approving import JSON
 from services.console.home import LOG, handed_down, require_home
 from services.console.leaving import BEFORE, destination, finish_leaving, leave
-from services.console.record_times import Ages, begin_copy, end_copy
+from services.console.record_copying import (
+    PUBLISHER,
+    Copied,
+    Mark,
+    NotMoved,
+    begin_or_go_on,
+    compare,
+    copy_records,
+)
+from services.console.record_times import begin_copy, end_copy
 from services.console.screen import Column
 from services.console.surroundings import here
-from shared.clock import SystemClock, to_ms
-from shared.errors import DoorstepError, Misconfigured
+from shared.errors import Misconfigured
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.embedded.contents import Contents, Group, read_contents
 from shared.log.kafka.topics import Topics
 from shared.log.opening import open_log
 from shared.log.port import Log
-from shared.log.record import Position, Record, TopicPartition
+from shared.log.record import Position, TopicPartition
 from shared.log.topics import TOPICS
 from shared.moved import moved_to
+from shared.observability.fail_points import FailPoints
 from shared.settings import PREFIX, Settings
 
 STORES: Final = {"sender": "ledger.db", "segmenter": "people.db"}
 LOCKS: Final = ("up.lock", "sender/ledger.lock", "segmenter/people.lock", "tracker/spool.lock")
-BYTES: Final = 4_000_000
-RECORDS: Final = 500
 JOIN_SECONDS: Final = 60.0
 LEFT: Final = (
     "Moved. Start with `doorstep up`: this home remembers brokers and database. Keep the home: its "
     f"secret and the tracker's spool are used on. The old log and stores are in {BEFORE}/ and hold "
     "addresses: delete that folder when all is well."
 )
-
-
-class NotMoved(DoorstepError):
-    """A part could not be moved."""
-
-
-@dataclass(slots=True)
-class Moved:
-    """Records by topic and rows by table, before and after; positions in the new log."""
-
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    positions: dict[str, dict[TopicPartition, int]] = field(default_factory=dict)
 
 
 def move(
@@ -98,30 +93,51 @@ def move(
     source: Log = EmbeddedLog(settings.home / LOG, settings.partitions)
     target = open_log(to)
     try:
-        refuse_full(target)
-        begin_copy(to)
-        moved = copy_records(source, target, contents)
-        for service in STORES:
-            moved.counts |= move_store(settings, to.postgres_dsn(), service, contents, moved)
-        for group in contents.groups:
-            place_group(target, group, moved.positions[group.name], settings)
-        for name, cursor in contents.publishers.items():
-            publisher = target.publisher(name)
-            publisher.commit([], cursor)
-            publisher.close()
-        end_copy(to)
+        counts = move_all(source, target, contents, settings, to)
     finally:
         target.close()
         source.close()
     leave(to)
     if as_json:
-        around.screen.json({"counts": moved.counts})
+        around.screen.json({"counts": counts})
         return
     around.screen.table(
         [Column("what"), Column("before", number=True), Column("after", number=True)],
-        [[name, n["before"], n["after"]] for name, n in moved.counts.items()],
+        [[name, n["before"], n["after"]] for name, n in counts.items()],
     )
     around.screen.say(("✓ ", "green"), LEFT)
+
+
+def move_all(
+    source: Log, target: Log, contents: Contents, settings: Settings, to: Settings
+) -> dict[str, dict[str, int]]:
+    """Records by topic and rows by table, before and after; empty when all was done before.
+
+    1. The records, each batch with the mark of how far it goes; whoever still runs an earlier call
+    is fenced. 2. Counts, and the groups' places. 3. Each store in one transaction, with its id.
+    4. Each group's position in one transaction. 5. The cursors of publishers. 6. The mark: done.
+    """
+    fail_points, publisher = FailPoints(to.fail_at), target.publisher(PUBLISHER)
+    try:
+        mark = begin_or_go_on(source, target, contents, publisher)
+        if mark.done:
+            return {}
+        begin_copy(to)
+        copy_records(source, publisher, mark, fail_points)
+        copied = compare(source, target, contents)
+        counts = dict(copied.counts)
+        for service in STORES:
+            counts |= move_store(settings, to.postgres_dsn(), service, contents, copied)
+        for group in contents.groups:
+            place_group(target, group, copied.positions[group.name], to)
+            fail_points.reach("move.group.after_commit")
+        for name, cursor in contents.publishers.items():
+            place_publisher(target, name, cursor)
+        end_copy(to)
+        publisher.commit([], Mark(mark.home, done=True).to_text())
+    finally:
+        publisher.close()
+    return counts
 
 
 def refuse_running(home: Path) -> None:
@@ -153,44 +169,8 @@ def make_topics(to: Settings) -> None:
         topics.close()
 
 
-def refuse_full(target: Log) -> None:
-    """Raises Misconfigured when a topic has ever had a record."""
-    for spec in TOPICS:
-        if any(target.end_offsets(spec.name).values()):
-            raise Misconfigured(
-                f"topic {spec.name} is not empty at the brokers: a move needs new topics; delete "
-                f"them, or choose another {PREFIX}KAFKA__PREFIX"
-            )
-
-
-def copy_records(source: Log, target: Log, contents: Contents) -> Moved:
-    """Every topic, up to each group's position and then to its end."""
-    moved = Moved(positions={group.name: {} for group in contents.groups})
-    for spec in TOPICS:
-        topic, ends = spec.name, source.end_offsets(spec.name)
-        reached = dict.fromkeys(ends, 0)
-        stops = {number: _stops(contents, topic, number, end) for number, end in ends.items()}
-        copied = 0
-        for turn in range(max((len(each) for each in stops.values()), default=0)):
-            upto = {n: each[min(turn, len(each) - 1)] for n, each in stops.items()}
-            for batch in _batches(source, topic, reached, upto):
-                target.append(batch)
-                copied += len(batch)
-            now = target.end_offsets(topic)
-            for group in contents.groups:
-                for place, position in group.positions.items():
-                    known = moved.positions[group.name]
-                    if place.topic == topic and position.next_offset == upto[place.partition]:
-                        known.setdefault(place, now[place.partition])
-            reached = upto
-        moved.counts[topic] = {"before": _held(source, topic), "after": _held(target, topic)}
-        if copied != moved.counts[topic]["after"]:
-            raise NotMoved(f"{topic}: {copied} records were copied, the brokers have others")
-    return moved
-
-
 def move_store(
-    settings: Settings, dsn: str, service: str, contents: Contents, moved: Moved
+    settings: Settings, dsn: str, service: str, contents: Contents, copied: Copied
 ) -> dict[str, dict[str, int]]:
     """By the service's own program, since nobody else knows its tables."""
     if not (settings.home / service / STORES[service]).is_file():
@@ -199,7 +179,7 @@ def move_store(
     if group is None:
         return {}
     positions: dict[str, dict[str, int]] = {}
-    for place, next_offset in moved.positions[service].items():
+    for place, next_offset in copied.positions[service].items():
         positions.setdefault(place.topic, {})[str(place.partition)] = next_offset
     published = {
         str(place.partition): int(position.metadata.rpartition(":")[2])
@@ -212,7 +192,8 @@ def move_store(
         input=json.dumps({"dsn": dsn, "positions": positions, "published": published}),
     )  # fmt: skip
     if done.returncode:
-        raise NotMoved(f"{service}: {done.stderr.strip().splitlines()[-1][:2_000]}")
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        raise NotMoved(f"{service}: {said[-1][:2_000]}")
     counts: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
     return {f"{service}.{table}": number for table, number in counts.items()}
 
@@ -220,7 +201,22 @@ def move_store(
 def place_group(
     target: Log, group: Group, positions: Mapping[TopicPartition, int], settings: Settings
 ) -> None:
-    """Write where a group stands in the new log, with the relay's cursor beside it."""
+    """Write where a group stands in the new log, with the relay's cursor beside it.
+
+    Raises NotMoved when it stands somewhere else there: somebody has read on.
+    """
+    wanted = {
+        place: Position(next_offset, group.positions[place].metadata)
+        for place, next_offset in positions.items()
+    }
+    known = target.positions(group.name, group.topics)
+    if known == wanted:
+        return
+    if known:
+        raise NotMoved(
+            f"{group.name}: services were started at the brokers before the move was done; "
+            "stop them, delete topics and schemas, then run it again"
+        )
     everything = frozenset(range(settings.partitions))
     member = target.join(group.name, group.topics)
     try:
@@ -231,61 +227,18 @@ def place_group(
             polled = member.poll(0.2, 1)
             if time.monotonic() > until:
                 raise NotMoved(f"{group.name}: the brokers did not give us the group")
-        member.commit(
-            polled.membership,
-            [],
-            {
-                place: Position(next_offset, group.positions[place].metadata)
-                for place, next_offset in positions.items()
-            },
-        )
+        member.commit(polled.membership, [], wanted)
     finally:
         member.close()
 
 
-def _stops(contents: Contents, topic: str, number: int, end: int) -> list[int]:
-    """Where groups stand in a place, and its end, in order."""
-    place = TopicPartition(topic, number)
-    found = {g.positions[place].next_offset for g in contents.groups if place in g.positions}
-    return sorted({*found, end})
-
-
-def _batches(
-    source: Log, topic: str, after: Mapping[int, int], upto: Mapping[int, int]
-) -> Iterator[list[Record]]:
-    """The records of a topic within these offsets, in order, some at a time."""
-    batch: list[Record] = []
-    size = 0
-    ages = Ages(topic, to_ms(SystemClock().now()))
-    follower = source.follow(topic)
+def place_publisher(target: Log, name: str, cursor: str) -> None:
+    """Write how far a publisher has come. Raises NotMoved when it has come further there."""
+    publisher = target.publisher(name)
     try:
-        while found := follower.read():
-            for it in found:
-                if not after[it.partition] <= it.offset < upto[it.partition]:
-                    continue
-                if ages.apart(it) and batch:
-                    yield batch
-                    batch, size = [], 0
-                batch.append(
-                    Record(topic, it.partition, it.key, it.value, it.headers, ages.time_of(it))
-                )
-                size += len(it.value or b"")
-                if len(batch) >= RECORDS or size >= BYTES:
-                    yield batch
-                    batch, size = [], 0
+        known = publisher.cursor()
+        if known not in ("", cursor):
+            raise NotMoved(f"{name}: has been used at the brokers before the move was done")
+        publisher.commit([], cursor)
     finally:
-        follower.close()
-    if batch:
-        yield batch
-
-
-def _held(log: Log, topic: str) -> int:
-    """Records on a topic, to its end."""
-    follower, count = log.follow(topic), 0
-    ends = follower.end_offsets()
-    try:
-        while any(follower.next_offsets().get(n, 0) < end for n, end in ends.items()):
-            count += len(follower.read(timeout_seconds=0.2))
-    finally:
-        follower.close()
-    return count
+        publisher.close()

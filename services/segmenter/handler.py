@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from services.segmenter.heartbeats import Heartbeats
 from services.segmenter.people.handler import People
 from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.sends import Sends
@@ -40,6 +41,7 @@ class Segmenter:
         self._held = held
         self._unreadable = unreadable
         self._store, self._people, self._sends = store, people, sends
+        self._heartbeats = Heartbeats(store)
         self._programme, self._clock = programme, clock
         self._sweep_ms = int(sweep_seconds * 1000)
         self._segments_seen = -1
@@ -59,6 +61,7 @@ class Segmenter:
         self._sweep(now)
         self._sends.tick(now)
         self._bury(now)
+        self._heartbeats.beat(now)
 
     def assigned(self, partitions: frozenset[int]) -> None:
         """A partition's people may have changed under another owner: look at all anew."""

@@ -1,4 +1,4 @@
-"""Before a ledger begins: on a log where an earlier one has told of mails, it would send them again.
+"""Before a ledger begins: where an earlier one has told of mails, it would send them again.
 
 The log's cursor shows a store that does not belong, as long as the log remembers the group. Brokers
 forget a group that was stopped for long; then what stands on `events` is all that shows it.
@@ -19,7 +19,7 @@ READ_SECONDS: Final = 0.05
 
 
 def refuse_to_begin_anew(store: Store[Unit], log: Log) -> None:
-    """Raises WrongStore for a store that never owned anything, when `events` tells of an earlier."""
+    """Raises WrongStore for a store that never owned anything, when `events` tells of another."""
     if store.last_seqs() or not _has_told(log) or store.last_seqs():
         return
     raise WrongStore(

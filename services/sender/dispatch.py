@@ -31,6 +31,7 @@ from services.sender.tables import SenderTables
 from services.sender.upkeep import deadline_margin_ms
 from shared.clock import Clock, to_ms
 from shared.errors import Fenced, RetryLater
+from shared.loop.patience import Conflicts
 from shared.observability.fail_points import FailPoints
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
@@ -136,7 +137,7 @@ class Dispatcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
-        pause, tables = IDLE_SECONDS, None
+        pause, tables, conflicts = IDLE_SECONDS, None, Conflicts()
         try:
             while not (self._stopping.is_set() and not self._in_flight):
                 try:
@@ -144,7 +145,9 @@ class Dispatcher:
                     self._refresh_when_due(tables)
                     self.turn(tables)
                     pause = IDLE_SECONDS
+                    conflicts.over()
                 except RetryLater as error:
+                    conflicts.note(error)
                     self._journal.warning("sender.unavailable", reason=str(error))
                     time.sleep(pause)
                     pause = min(pause * 2, LONGEST_OUTAGE_PAUSE)

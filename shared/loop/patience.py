@@ -9,9 +9,34 @@ import threading
 import time
 from collections.abc import Callable
 
-from shared.errors import RetryLater
+from shared.errors import Conflict, RetryLater, StoreRefuses
 
 LONGEST_PAUSE = 5.0
+MOST_CONFLICTS = 3
+
+
+class Conflicts:
+    """How often in a row a unique index has refused the same work. Races of instances end after
+    one or two; what goes on has no other end.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def over(self) -> None:
+        """It went in."""
+        self._in_a_row = 0
+
+    def note(self, error: RetryLater) -> None:
+        """Raises StoreRefuses when it has been too often."""
+        if not isinstance(error, Conflict):
+            return
+        self._in_a_row += 1
+        if self._in_a_row > MOST_CONFLICTS:
+            raise StoreRefuses(
+                f"refused {self._in_a_row} times in a row, no other instance can be the cause: "
+                f"{error}"
+            ) from error
 
 
 class Patience:
@@ -24,13 +49,18 @@ class Patience:
         self._seconds, self._stopping, self._notice = seconds, stopping, notice
         self._since: float | None = None
         self._pause = 0.0
+        self._conflicts = Conflicts()
 
     def over(self) -> None:
         """All is well again."""
         self._since = None
+        self._conflicts.over()
 
     def wait(self, error: RetryLater) -> None:
-        """Pause. Raises RetryLater when it has lasted too long, or when we are told to stop."""
+        """Pause. Raises RetryLater when it has lasted too long, or when we are told to stop;
+        StoreRefuses when no pause will help.
+        """
+        self._conflicts.note(error)
         now = time.monotonic()
         if self._since is None:
             self._since, self._pause = now, min(error.after_seconds, LONGEST_PAUSE)

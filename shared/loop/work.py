@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
 from shared.clock import Clock
-from shared.errors import CommitUnknown, DoorstepError, Fenced, NeverRetry, RetryLater
+from shared.errors import CommitUnknown, Conflict, DoorstepError, Fenced, NeverRetry, RetryLater
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, Stored, TopicPartition
 from shared.loop.delivery import Delivery, dead_letter
@@ -95,10 +95,13 @@ class Work(Protocol):
 
 
 def is_ours(error: Exception) -> bool:
-    """Errors that mean the whole batch, never one record: ours, and trouble of the machine."""
+    """Errors that mean the whole batch, never one record: ours, and trouble of the machine.
+
+    What a unique index refuses is the record's, on every body of a store.
+    """
     if isinstance(error, (MemoryError, OSError)):
         return True
-    return isinstance(error, DoorstepError) and not isinstance(error, NeverRetry)
+    return isinstance(error, DoorstepError) and not isinstance(error, (NeverRetry, Conflict))
 
 
 def _by_topic(dead: Sequence[tuple[Stored, Exception]]) -> Counter[str]:
@@ -303,12 +306,22 @@ class StatefulWork(Generic[UnitT]):
                 raise
         for delivery in deliveries:
             try:
-                with unit.part():
-                    self._handler.handle(unit, [delivery])
+                self._handle_one(unit, delivery)
             except Exception as error:
                 if is_ours(error):
                     raise
                 dead.append((delivery.stored, error))
+
+    def _handle_one(self, unit: UnitT, delivery: Delivery) -> None:
+        """Twice where a unique index refuses it: the row of an instance that was first was
+        committed before we were refused, so the second try sees it.
+        """
+        try:
+            with unit.part():
+                self._handler.handle(unit, [delivery])
+        except Conflict:
+            with unit.part():
+                self._handler.handle(unit, [delivery])
 
     def _begin_unread(self, partition: int) -> None:
         """Write down where reading begins for places the store has never read."""

@@ -39,6 +39,10 @@ COMMIT_POINTS: Final[dict[str, str]] = {
     "tracker.spool.after_commit": "a hit is durable, nobody was answered yet",
     "tracker.forward.before_commit": "hits were read from the spool, none is on the log",
     "tracker.forward.after_commit": "hits are on the log with the cursor",
+    "move.records.after_commit": "a batch of records is on the new log with the mark",
+    "move.store.before_commit": "a store is copied, the transaction is still open",
+    "move.store.after_commit": "a store is in PostgreSQL, its service's group has no position yet",
+    "move.group.after_commit": "a group has its position in the new log, others have none",
 }
 
 

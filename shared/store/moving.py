@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
 from shared.errors import Misconfigured
+from shared.observability.fail_points import FailPoints
 from shared.settings import Settings
-from shared.store.database import copy_rows
+from shared.store.database import Database, copy_rows
 from shared.store.postgres.store import PostgresStore
 from shared.store.sqlite import SqliteStore
+
+POSITIONS: Final = "input_position"
 
 
 def move_store(
@@ -32,40 +35,42 @@ def move_store(
     positions: Mapping[str, Mapping[str, int]],
     published: Mapping[str, int],
 ) -> dict[str, dict[str, int]]:
-    """Table to its rows before and after. All of it in one transaction.
+    """Table to its rows before and after. All of it in one transaction, with the store's id: where
+    that is there already, so is all the rest, and it is only compared.
 
     `positions`: topic to partition to next offset; `published`: partition to the last published
     row of the outbox. Raises Misconfigured when the service runs, is not drained, or when there is
-    something in PostgreSQL already.
+    something else in PostgreSQL already.
     """
+    fail_points = FailPoints(settings.fail_at)
     source = SqliteStore(settings.home / service / file, ddl, synchronous="FULL")
     target = PostgresStore(dsn, service, ddl, postgres_ddl=postgres_ddl)
     try:
         _refuse_waiting(source.connection, service, published)
         tables = _tables(source.connection)
-        _refuse_full(target, service, tables)
-        counts: dict[str, dict[str, int]] = {}
         with target.unit() as unit:
             database = unit.connection
-            database.execute("update store set store_id = ?", (source.store_id,))
-            for table in tables:
-                columns = _columns(source.connection, table)
-                rows = _rows(source.connection, table, columns)
-                if table == "input_position":
-                    rows = _translated(rows, columns, positions)
-                copy_rows(database, table, columns, rows)
-                counts[table] = {"before": _count(source.connection, table)}
-            for table, column, newest in _numbered(source.connection):
-                database.execute(
-                    f"alter table {table} alter column {column} restart with {newest + 1}"
-                )
-            for statement in afterwards:
-                database.execute(statement)
-            for table in tables:
-                counts[table]["after"] = _count(database, table)
+            # Waits for an earlier call that was left behind and still copies.
+            ((there,),) = database.execute("select store_id from store for update")
+            if there == source.store_id:
+                _refuse_read_on(source, database, service, positions)
+            else:
+                _refuse_full(database, service, tables)
+                _copy(source, database, tables, positions)
+                for statement in afterwards:
+                    database.execute(statement)
+            counts = {
+                table: {
+                    "before": _count(source.connection, table),
+                    "after": _count(database, table),
+                }
+                for table in tables
+            }
             wrong = [table for table, n in counts.items() if n["before"] != n["after"]]
             if wrong:
-                raise Misconfigured(f"{service}: not all rows arrived in {', '.join(wrong)}")
+                raise Misconfigured(f"{service}: not the same rows are in {', '.join(wrong)}")
+            fail_points.reach("move.store.before_commit")
+        fail_points.reach("move.store.after_commit")
         return counts
     finally:
         target.close()
@@ -83,6 +88,20 @@ def asked() -> dict[str, Any]:
     return told
 
 
+def _copy(
+    source: SqliteStore,
+    database: Database,
+    tables: Sequence[str],
+    positions: Mapping[str, Mapping[str, int]],
+) -> None:
+    database.execute("update store set store_id = ?", (source.store_id,))
+    for table in tables:
+        columns = _columns(source.connection, table)
+        copy_rows(database, table, columns, _new_rows(source, table, columns, positions))
+    for table, column, newest in _numbered(source.connection):
+        database.execute(f"alter table {table} alter column {column} restart with {newest + 1}")
+
+
 def _tables(database: apsw.Connection) -> list[str]:
     return [
         name
@@ -98,8 +117,15 @@ def _columns(database: apsw.Connection, table: str) -> list[str]:
     return [name for (name,) in database.execute("select name from pragma_table_info(?)", (table,))]
 
 
-def _rows(database: apsw.Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    yield from database.execute(f"select {', '.join(columns)} from {table}")
+def _new_rows(
+    source: SqliteStore,
+    table: str,
+    columns: Sequence[str],
+    positions: Mapping[str, Mapping[str, int]],
+) -> Iterator[Sequence[Any]]:
+    """The rows of a table, with positions as they are in the new log."""
+    rows = source.connection.execute(f"select {', '.join(columns)} from {table}")
+    yield from _translated(rows, columns, positions) if table == POSITIONS else rows
 
 
 def _translated(
@@ -142,9 +168,24 @@ def _refuse_waiting(database: apsw.Connection, service: str, published: Mapping[
             )
 
 
-def _refuse_full(target: PostgresStore, service: str, tables: Sequence[str]) -> None:
+def _refuse_full(database: Database, service: str, tables: Sequence[str]) -> None:
     for table in tables:
-        if _count(target.connection, table):
+        if _count(database, table):
             raise Misconfigured(
                 f"PostgreSQL has rows in {service}.{table} already: the target must be empty"
             )
+
+
+def _refuse_read_on(
+    source: SqliteStore,
+    database: Database,
+    service: str,
+    positions: Mapping[str, Mapping[str, int]],
+) -> None:
+    columns = _columns(source.connection, POSITIONS)
+    wanted = {tuple(row) for row in _new_rows(source, POSITIONS, columns, positions)}
+    if set(database.execute(f"select {', '.join(columns)} from {POSITIONS}")) != wanted:
+        raise Misconfigured(
+            f"{service}: its store in PostgreSQL has been used before the move was done; delete "
+            "topics and schemas, then run it again"
+        )

@@ -103,7 +103,11 @@ class Store(Protocol[UnitOut_co]):
         ...
 
     def unit(self) -> AbstractContextManager[UnitOut_co]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        What a unique index refuses, and no part has kept in, ends as Conflict where another
+        instance may have been first, and as StoreRefuses where there is none.
+        """
         ...
 
     def pending(self, partition: int, after_seq: int, limit: int) -> list[OutboxRow]:

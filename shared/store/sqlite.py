@@ -17,12 +17,16 @@ from typing import Literal
 
 import apsw
 
-from shared.errors import Fenced, Misconfigured
+from shared.errors import Fenced, Misconfigured, StoreRefuses
 from shared.log.record import Record, TopicPartition
 from shared.sqlite import open_database, savepoint, transaction
 from shared.store import sql
 from shared.store.port import OutboxRow
 from shared.store.schema import COMMON_DDL
+
+_UNIQUE = (
+    apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID,
+)  # fmt: skip
 
 
 class SqliteUnit:
@@ -123,8 +127,14 @@ class SqliteStore:
 
     @contextmanager
     def unit(self) -> Iterator[SqliteUnit]:
-        with transaction(self.connection):
-            yield SqliteUnit(self.connection, self._epochs)
+        """See the port. There is one instance, so what a unique index refuses never goes in."""
+        try:
+            with transaction(self.connection):
+                yield SqliteUnit(self.connection, self._epochs)
+        except apsw.ConstraintError as error:
+            if getattr(error, "extendedresult", 0) not in _UNIQUE:
+                raise
+            raise StoreRefuses(f"{self._path}: {error}") from error
 
     def pending(self, partition: int, after_seq: int, limit: int) -> list[OutboxRow]:
         return sql.pending(self.connection, partition, after_seq, limit)

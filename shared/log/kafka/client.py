@@ -15,6 +15,7 @@ from kafka import errors
 from kafka.structs import TopicPartition as KafkaPartition
 
 from shared.errors import DoorstepError, Fenced, Misconfigured, PositionOutsideLog, RetryLater
+from shared.log.kafka.mends import AskingClient
 from shared.log.record import TopicPartition
 from shared.settings import KafkaSettings
 
@@ -131,6 +132,7 @@ def producer_settings(connected: Mapping[str, Any], transaction_seconds: float) 
         "transaction_timeout_ms": transaction_ms,
         "delivery_timeout_ms": max(transaction_ms, REQUEST_MS + 1_000),
         "max_block_ms": REQUEST_MS,
+        "kafka_client": AskingClient,
         "metrics_enabled": False,
     }
 

@@ -11,19 +11,25 @@
   next who asked the same. Each question is asked anew.
 - Records of a partition that was paused half read are parked, and come back only while no other
   partition has ever been read since: it stood still for ever. They are dropped and fetched anew.
-- Who asked a broker for offsets that was no longer the leader, or gone, asked it again and again
+- Who asked a broker for offsets that lives and is no longer the leader, asked it again and again
   and never who is: a client that only asks for the ends of topics stood still until the five
   minutes of its metadata were over. The brokers are asked for the leaders first.
+- A producer whose coordinator could not be reached at once, as after a broker's death, asked who is
+  the coordinator now and lost what it had wanted to tell it: it never committed, and never said so.
+  It keeps it, and asks again until a broker has taken over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from typing import Any, Final
 
 from kafka import errors
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.net.compat import KafkaNetClient
+
+ASK_AGAIN_MS: Final = 100
 
 
 class _Unread:
@@ -76,14 +82,23 @@ class FindingFetcher(Fetcher):  # type: ignore[misc]  # untyped base
     """A fetcher that looks for the leader when the one it asked for offsets is not."""
 
     async def _send_list_offsets_requests(self, timestamps: Any) -> tuple[Any, Any]:
-        try:
-            found, elsewhere = await super()._send_list_offsets_requests(timestamps)
-        except errors.RetriableError:
-            self._manager.cluster.request_update()  # and the caller waits for it
-            raise
+        found, elsewhere = await super()._send_list_offsets_requests(timestamps)
         if elsewhere:
-            raise errors.StaleMetadata
+            raise errors.StaleMetadata  # the caller asks for the leaders, and then again
         return found, elsewhere
+
+
+class AskingClient(KafkaNetClient):  # type: ignore[misc]  # untyped base
+    """What a producer sends by. A coordinator that cannot be reached is "not ready", for which the
+    sender has an answer; an error is one that it forgets the request over.
+    """
+
+    def await_ready(self, node_id: Any, timeout_ms: float = 30_000) -> bool:
+        try:
+            return bool(super().await_ready(node_id, timeout_ms=timeout_ms))
+        except errors.KafkaConnectionError:
+            self.poll(timeout_ms=ASK_AGAIN_MS)  # else the brokers are asked without a pause
+            return False
 
 
 def make_finding(consumer: Any) -> Any:

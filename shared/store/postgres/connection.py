@@ -1,8 +1,8 @@
 """One connection to PostgreSQL that looks like any other `Database`, and comes back when lost.
 
 Everything psycopg raises is translated here: a connection that was lost becomes StoreUnavailable,
-whatever may succeed when tried again RetryLater. Outside a transaction a lost connection is
-replaced at the next statement; inside one it never is.
+what a unique index refused Conflict, whatever else may succeed when tried again RetryLater. Outside
+a transaction a lost connection is replaced at the next statement; inside one it never is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psycopg
 from psycopg.adapt import Loader
 from psycopg.types.numeric import Int8, Int8BinaryDumper
 
-from shared.errors import Misconfigured, RetryLater, StoreUnavailable
+from shared.errors import Conflict, Misconfigured, RetryLater, StoreUnavailable
 from shared.store.database import Dialect
 from shared.store.postgres.dialect import postgres_sql
 from shared.store.postgres.sessions import conninfo
@@ -28,10 +28,10 @@ _AGAIN: Final = frozenset(
         "40P01",  # deadlock detected
         "55P03",  # lock not available in time
         "57014",  # cancelled: statement timeout, an operator
-        "23505",  # unique: two instances at once
         "53000", "53100", "53200", "53300", "53400",  # the server is short of something
     }
 )  # fmt: skip
+_UNIQUE: Final = "23505"
 _NO_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03", "57P04"})
 """Shut down, starting up, or a standby: another connection is wanted."""
 
@@ -264,6 +264,8 @@ class PostgresDatabase:
                 connection.close()
             if connection.closed:
                 raise StoreUnavailable(f"the connection to PostgreSQL was lost: {said}") from error
+            if code == _UNIQUE:
+                raise Conflict(f"PostgreSQL: {said}") from error
             if code in _AGAIN:
                 raise RetryLater(f"PostgreSQL: {said}", after_seconds=0.1) from error
             raise

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from shared.errors import Fenced, Misconfigured, RetryLater, StoreUnavailable
-from shared.log.record import Record, TopicPartition
+from shared.clock import SystemClock
+from shared.errors import Fenced, Misconfigured, NeverRetry, RetryLater, StoreUnavailable
+from shared.log.record import Record, Stored, TopicPartition
+from shared.loop.delivery import Delivery
+from shared.loop.work import StatefulWork
+from shared.observability.fail_points import FailPoints
 from shared.settings import LoopSettings, Settings, read_settings
 from shared.store.database import copy_rows
 from shared.store.opening import open_store
@@ -29,6 +33,32 @@ PLACE = TopicPartition("in", 0)
 
 def record(number: int) -> Record:
     return Record("out", 0, None, str(number).encode(), (), number)
+
+
+def delivery(name: str) -> Delivery:
+    """A record with this key, decoded as far as the handlers here look."""
+    return Delivery(Stored("in", 0, 0, name.encode(), None, (), 0), None)  # type: ignore[arg-type]
+
+
+class Racing:
+    """Writes down each key that is not there yet; the other instance is quicker at the first."""
+
+    def __init__(self, other: Store[Unit]) -> None:
+        self._other, self._raced = other, False
+
+    def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
+        for each in deliveries:
+            name = (each.stored.key or b"").decode()
+            if name == "poison":
+                raise NeverRetry("this record is poison")
+            known = unit.connection.execute("select 1 from kept where name = ?", (name,))
+            if known.fetchall():
+                continue
+            if not self._raced:
+                self._raced = True
+                with self._other.unit() as quicker:
+                    quicker.connection.execute("insert into kept(name) values (?)", (name,))
+            unit.connection.execute("insert into kept(name) values (?)", (name,))
 
 
 def emit(store: Store[Unit], number: int) -> None:
@@ -55,6 +85,20 @@ def backend(store: Store[Unit]) -> int:
 def terminate(dsn: str, pid: int) -> None:
     with psycopg.connect(dsn, autocommit=True) as killing:
         killing.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+
+
+def test_what_another_instance_wrote_first_is_seen_at_the_second_try(instance: Opening) -> None:
+    """Also of a record that is tried alone for the first time, after its batch went no further."""
+    ours = instance()
+    work = StatefulWork(
+        "group", ("in",), None, ours, Racing(instance()), None, SystemClock(), FailPoints(""),  # type: ignore[arg-type]
+    )  # fmt: skip
+    dead: list[tuple[Stored, Exception]] = []
+    with ours.unit() as unit:
+        work._handle(unit, [delivery("poison"), delivery("one"), delivery("two")], dead)
+    assert [stored.key for stored, _ in dead] == [b"poison"]
+    found = ours.connection.execute("select name from kept order by name").fetchall()
+    assert found == [("one",), ("two",)]
 
 
 def test_who_takes_a_number_fences_whoever_had_it(instance: Opening) -> None:

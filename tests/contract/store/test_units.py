@@ -10,8 +10,10 @@ from typing import TypeVar
 
 import pytest
 
-from shared.errors import Fenced
+from shared.errors import Fenced, StoreRefuses
 from shared.log.record import Record, TopicPartition
+from shared.loop.patience import MOST_CONFLICTS, Patience
+from shared.loop.work import is_ours
 from shared.store.database import copy_rows, insert_new
 from shared.store.port import Store, Unit
 from tests.contract.store.conftest import Opening
@@ -87,6 +89,31 @@ def test_a_statement_that_fails_in_a_part_does_not_take_the_unit_with_it(
             unit.connection.execute("insert into nowhere values (1)")
         keep(unit, "two")
     assert names(store) == ["one", "two"]
+
+
+def test_what_a_unique_index_refuses_for_good_is_told_and_not_tried_for_ever(
+    store: Store[Unit],
+) -> None:
+    """In a part it is the record's fault, whose handler wrote there; else the program's."""
+    with store.unit() as unit:
+        keep(unit, "one")
+        with pytest.raises(Exception, match="kept") as caught, unit.part():
+            keep(unit, "one")
+        assert not is_ours(caught.value)
+
+    tries: list[str] = []
+
+    def again() -> None:
+        tries.append("once more")
+        with store.unit() as unit:
+            keep(unit, "two")
+            keep(unit, "one")
+
+    patience = Patience(60, threading.Event(), lambda _: None)
+    with pytest.raises(StoreRefuses, match="kept"):
+        patience.insist(again)
+    assert len(tries) <= MOST_CONFLICTS + 1
+    assert names(store) == ["one"]
 
 
 def test_what_is_emitted_is_numbered_in_order_without_gaps(store: Store[Unit]) -> None:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from deploy.kafka.cluster import Cluster
 
 PEOPLE = 40
+CUTS = {
+    "move.records.after_commit": -9,
+    "move.records.after_commit:3": -9,
+    "move.store.before_commit": 1,  # the process that moves a store dies, and the command says so
+    "move.store.after_commit": 1,
+    "move.group.after_commit:2": -9,
+}
+"""Where the command is ended, one call after the other, and the exit code."""
 
 
 def finished(log: object, send: str) -> bool:
@@ -31,7 +39,7 @@ def finished(log: object, send: str) -> bool:
 
 @pytest.mark.real("kafka")
 @pytest.mark.real("postgres")
-def test_a_drained_home_moves_and_its_programme_goes_on(
+def test_a_drained_home_moves_though_cut_off_again_and_again_and_its_programme_goes_on(
     tmp_path: Path, kafka_cluster: Cluster, postgres_dsn: str
 ) -> None:
     prefix = f"{uuid.uuid4().hex[:8]}."
@@ -49,6 +57,8 @@ def test_a_drained_home_moves_and_its_programme_goes_on(
         for name in ("segmenter", "renderer", "sender", "tracker"):
             assert here._running[name].stop() == 0
 
+        for point, code in CUTS.items():
+            doorstep(here, *to, code=code, fail_at=point, **there)
         counts = answer(here, *to, **there)["counts"]
         assert all(n["before"] == n["after"] for n in counts.values()), counts
         assert counts["sender.message"]["after"] == PEOPLE

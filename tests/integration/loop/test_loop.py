@@ -129,6 +129,18 @@ def test_poison_goes_to_the_dead_letters_and_its_neighbours_go_through(
     assert all(letter.group == "copy" and letter.topic == SUPPORTERS for letter in found.values())
 
 
+def test_what_a_unique_index_refuses_for_good_is_a_dead_letter_on_both_bodies(
+    folder: Path,
+) -> None:
+    """The store of the copying service takes each supporter once."""
+    feed(folder, [change(0), change(1), change(1), change(2), change(5)])
+    assert run("stateful", folder, until_count=4) == 0
+    assert copied(folder) == Counter({"0": 1, "1": 1, "2": 1, "5": 1})
+    (letter,) = letters(folder)
+    assert (letter.topic, letter.key) == (SUPPORTERS, "1")
+    assert "seen" in letter.reason
+
+
 @pytest.mark.parametrize("kind", ["stateless", "stateful"])
 def test_a_newer_version_stops_its_partition_and_no_other(kind: str, tmp_path: Path) -> None:
     newer = change(0)

@@ -6,9 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.errors import KafkaConnectionError
 from kafka.future import Future
+from kafka.net.compat import KafkaNetClient
+from kafka.producer.sender import Sender
+from kafka.producer.transaction_manager import TransactionManager
 
-from shared.log.kafka.mends import PatientCoordinator, unpark
+from shared.log.kafka.mends import AskingClient, PatientCoordinator, unpark
 
 
 def coordinator(*, holding: bool = False) -> PatientCoordinator:
@@ -70,3 +74,37 @@ def test_parked_records_are_dropped_before_their_partition_is_resumed() -> None:
     unpark(consumer, ["p0", "elsewhere"])
     assert drained == ["p0"]
     assert list(parked) == ["p1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "waiting"),
+    [
+        (AskingClient, {"FindCoordinatorHandler", "InitProducerIdHandler"}),
+        (KafkaNetClient, {"FindCoordinatorHandler"}),  # then the mend can go, when this fails
+    ],
+)
+def test_what_a_coordinator_that_is_gone_was_to_be_told_is_kept_for_the_next(
+    kind: type[KafkaNetClient], waiting: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> bool:
+        raise KafkaConnectionError("connection refused")
+
+    monkeypatch.setattr(KafkaNetClient, "await_ready", refused)
+    pauses: list[object] = []
+    monkeypatch.setattr(KafkaNetClient, "poll", lambda _, timeout_ms: pauses.append(timeout_ms))
+    manager = TransactionManager(transactional_id="t")
+    manager.initialize_transactions()
+    manager._transaction_coordinator = "coordinator-1"
+    sender = object.__new__(Sender)
+    sender.__dict__.update(
+        config={
+            "request_timeout_ms": 1_000, "retry_backoff_ms": 1, "client_id": "c",
+            "transactional_id": "t",
+        },
+        _running=True,
+        _force_close=False, _transaction_manager=manager, _client=object.__new__(kind),
+        _accumulator=SimpleNamespace(has_incomplete=False),
+    )  # fmt: skip
+    sender._maybe_send_pending_request()
+    assert {type(handler).__name__ for _, _, handler in manager._pending_requests} == waiting
+    assert bool(pauses) == (kind is AskingClient), "or it would ask without a breath"

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from shared.errors import RetryLater
-from shared.loop.patience import Patience
+from shared.errors import Conflict, RetryLater, StoreRefuses
+from shared.loop.patience import MOST_CONFLICTS, Patience
 
 
 def failing(times: int, done: list[str]) -> object:
@@ -45,3 +45,16 @@ def test_a_stop_is_heard_in_a_pause() -> None:
     patience = Patience(60, stopping, lambda _: stopping.set())
     with pytest.raises(RetryLater, match=r"^not now$"):
         patience.wait(RetryLater("not now", after_seconds=60))
+
+
+def test_races_with_other_instances_are_tried_again_and_what_never_goes_in_is_not() -> None:
+    patience = Patience(60, threading.Event(), lambda _: None)
+    race = Conflict("there already", after_seconds=0.001)
+    for _ in range(10):
+        for _ in range(MOST_CONFLICTS):
+            patience.wait(race)
+        patience.over()
+    for _ in range(MOST_CONFLICTS):
+        patience.wait(race)
+    with pytest.raises(StoreRefuses, match="there already"):
+        patience.wait(race)
