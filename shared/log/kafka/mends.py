@@ -14,16 +14,21 @@
 - Who asked a broker for offsets that was no longer the leader, or gone, asked it again and again
   and never who is: a client that only asks for the ends of topics stood still until the five
   minutes of its metadata were over. The brokers are asked for the leaders first.
+- A client that finds no broker gives up while it is being made, and left a thread and its sockets
+  running that nobody could close: an outage of hours ate up the files a process may open. What
+  does not come about is closed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any
 
 from kafka import errors
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.net.compat import KafkaNetClient
 
 
 class _Unread:
@@ -84,6 +89,23 @@ class FindingFetcher(Fetcher):  # type: ignore[misc]  # untyped base
         if elsewhere:
             raise errors.StaleMetadata
         return found, elsewhere
+
+
+def opened(kind: Callable[..., Any], **settings: Any) -> Any:
+    """A consumer, producer or admin client. One that fails to be made leaves nothing open."""
+    begun: list[Any] = []
+
+    def network(**configs: Any) -> Any:
+        begun.append(KafkaNetClient(**configs))
+        return begun[-1]
+
+    try:
+        return kind(**settings, kafka_client=network)
+    except BaseException:
+        for client in begun:
+            with suppress(Exception):  # it may be in any state
+                client.close()
+        raise
 
 
 def make_finding(consumer: Any) -> Any:
