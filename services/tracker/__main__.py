@@ -10,16 +10,19 @@ from typing import Final
 
 from services.tracker.application import application
 from services.tracker.certificates import Certificates
+from services.tracker.connecting import Connecting
 from services.tracker.facts import Making
 from services.tracker.following import Following
 from services.tracker.forwarding import GROUP, Forwarder, adopt
 from services.tracker.intake import Intake
+from services.tracker.keeping import KeptProgramme
 from services.tracker.programme import Programme
 from services.tracker.server import HttpServer
 from services.tracker.spool import Spool, SpoolReader
 from shared.clock import SystemClock
 from shared.errors import DoorstepError
 from shared.log.opening import open_log
+from shared.log.port import Publisher
 from shared.loop.process import run_service
 from shared.observability.disk import DiskWatch
 from shared.observability.fail_points import FailPoints
@@ -28,6 +31,11 @@ from shared.observability.metrics import Metrics
 from shared.settings import Settings
 
 DRAIN_SECONDS: Final = 15.0
+LOG_SECONDS: Final = 3.0
+"""How long a start waits for the log, and then for the programme, before it answers without: so
+that what only a person can mend is told first. Who connects meanwhile waits and is not refused."""
+PUBLISHER_SECONDS: Final = 1.0
+"""How long the forwarder waits for the log before it looks whether the service is stopping."""
 ADOPT: Final = "--adopt-spool"
 
 
@@ -40,56 +48,76 @@ def spool_path(settings: Settings) -> Path:
     return settings.home / name_of(settings) / "spool.db"
 
 
+def programme_path(settings: Settings) -> Path:
+    return settings.home / name_of(settings) / "programme.db"
+
+
+def log_source(settings: Settings) -> str:
+    """Which log a programme was kept of. Brokers may move, and must not cost us what we know."""
+    return settings.log if settings.log == "embedded" else f"Kafka, {settings.kafka.prefix!r}"
+
+
 class Tracker:
     """The wired service."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises Misconfigured or WrongStore before anything listens."""
+        """Raises Misconfigured before anything is answered."""
         own, clock = settings.tracker, SystemClock()
         self._metrics = Metrics(GROUP)
         self._metrics.watch_disk(settings.home)
         self._journal = Journal("tracker")
         self._ending = threading.Event()
+        self._failure: DoorstepError | None = None
+        self._name = name_of(settings)
         fail_points, programme = FailPoints(settings.fail_at), Programme()
         secret = settings.identity_secret()
         self._server = HttpServer(own.host, own.port)
-        self._log = open_log(settings)
         path = spool_path(settings)
         disk = DiskWatch(settings.home, settings.disk, self._metrics)
         self._spool = Spool(path, fail_points, full=disk.word)
-        self._following = Following(self._log, programme, self._metrics)
+        self._connecting = Connecting(
+            lambda: open_log(settings, wait_seconds=0.0), self._metrics, self._fail
+        )
+        kept = KeptProgramme(programme_path(settings), log_source(settings))
+        self._following = Following(self._connecting.log, programme, kept, clock, self._metrics)
         self._forwarder = Forwarder(
             SpoolReader(path),
-            self._log.publisher(name_of(settings)),
-            Making(programme.mailing_of, self._log.partitions, secret),
+            self._open_publisher,
+            Making(programme.mailing_of, settings.partitions, secret),
             wait_current=self._following.wait_current,
             clock=clock,
             fail_points=fail_points,
             metrics=self._metrics,
-            on_failure=self._ending.set,
+            on_failure=self._fail,
         )
         self._application = application(
             Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),
             settings,
             Certificates(own.certificates),
-            programme_ready=self._following.ready,
+            programme_ready=self._following.read,
             healthy=self._healthy,
             ready=self._ready,
-            beside=disk.word,
+            beside=lambda: "; ".join(filter(None, (disk.word(), self._following.word()))),
         )
 
     def run(self) -> None:
         """Serve until stopped. Raises the reason when it had to end by itself.
 
+        A log that cannot be had now is waited for while people are answered.
+
         Shutdown in order: 1. take no more requests, answer those in hand; 2. commit what waits for
         the spool; 3. forward what is in it, as far as that goes within the deadline: the rest stays
         durable for the next start; 4. let go of the log.
         """
+        self._connecting.start()
         self._following.start()
         self._forwarder.start()
         try:
-            self._server.start(self._application)
-            self._journal.info("tracker.listening", port=self._server.port)
+            if self._forwarder.wait_open(LOG_SECONDS) and not self._ending.is_set():
+                self._following.wait_current(0.0, LOG_SECONDS)
+            if not self._ending.is_set():
+                self._server.start(self._application)
+                self._journal.info("tracker.listening", port=self._server.port)
             while not self._ending.wait(1.0) and self._server.alive():
                 continue
         finally:
@@ -97,14 +125,23 @@ class Tracker:
             self._spool.close()
             self._forwarder.stop(within_seconds=DRAIN_SECONDS)
             self._following.stop()
-            self._log.close()
-        if self._forwarder.failure is not None:
-            raise self._forwarder.failure
+            self._connecting.close()
+        if self._failure is not None:
+            raise self._failure
         if not self._ending.is_set():
             raise DoorstepError("tracker: the HTTP server ended by itself; its log says why")
 
     def stop(self) -> None:
         self._ending.set()
+
+    def _fail(self, error: DoorstepError) -> None:
+        """End, for this reason: the first that is told."""
+        self._failure = self._failure or error
+        self._ending.set()
+
+    def _open_publisher(self) -> Publisher | None:
+        log = self._connecting.log(PUBLISHER_SECONDS)
+        return None if log is None else log.publisher(self._name)
 
     def _healthy(self) -> bool:
         return self._spool.alive() and self._forwarder.alive() and self._following.alive()

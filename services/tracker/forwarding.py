@@ -1,7 +1,8 @@
 """Forwards the spool to the main log: every hit that is durable, exactly once.
 
 One thread. Outputs and the cursor `<spool id>:<next offset>` go in one commit, so that a crash
-anywhere repeats nothing and loses nothing. While the log cannot take them, hits stay in the spool.
+anywhere repeats nothing and loses nothing. While the log cannot take them, or there is none yet,
+hits stay in the spool.
 A row that cannot be made into facts goes to the dead letters in the same commit.
 """
 
@@ -36,6 +37,8 @@ FIRST_BACK_OFF: Final = 0.1
 LONGEST_BACK_OFF: Final = 5.0
 PROGRAMME_SECONDS: Final = 2.0
 """How long a turn waits for the programme before it looks whether the service is stopping."""
+TROUBLE: Final = (RetryLater, StorageFailed, apsw.Error, OSError)
+"""What passes, of the log or of a disk."""
 
 _OR_ADOPT: Final = (
     "if that one is lost for good, run `python -m services.tracker --adopt-spool` once to go on "
@@ -44,6 +47,9 @@ _OR_ADOPT: Final = (
 
 WaitCurrent = Callable[[float, float], bool]
 """See `services.tracker.following.Following.wait_current`."""
+
+OpenPublisher = Callable[[], Publisher | None]
+"""Opens the publisher of this spool; None, after a while, when there is no log yet."""
 
 
 def read_cursor(cursor: str, spool_id: str, first: int, following: int) -> int:
@@ -77,15 +83,16 @@ def adopt(reader: SpoolReader, publisher: Publisher) -> None:
     """Let the log and this spool belong together from now on, whatever was before.
 
     An older copy of the right spool holds nothing that was not forwarded, and its next offsets
-    were used before: it gets a new id and goes on at its end. Any other is forwarded whole.
+    were used before: it gets a new id and goes on at its end, or where hits came in before the log
+    could be asked. Any other is forwarded whole.
     """
-    first, following = reader.ends()
+    (begin, _), following = reader.ends(), reader.confirmed()
     found, _, number = publisher.cursor().rpartition(":")
-    begin = first
     if found == reader.spool_id and number.isdigit() and int(number) > following:
         reader.renew_id()
         begin = following
     publisher.commit([], f"{reader.spool_id}:{begin}")
+    reader.confirm()
 
 
 class Forwarder:
@@ -94,27 +101,30 @@ class Forwarder:
     def __init__(
         self,
         reader: SpoolReader,
-        publisher: Publisher,
+        open_publisher: OpenPublisher,
         making: Making,
         *,
         wait_current: WaitCurrent,
         clock: Clock,
         fail_points: FailPoints,
         metrics: Metrics,
-        on_failure: Callable[[], None],
+        on_failure: Callable[[DoorstepError], None],
     ) -> None:
-        """Raises WrongStore when the spool and the log do not belong together."""
-        self._reader, self._publisher, self._making = reader, publisher, making
+        """`on_failure` hears why it ended by itself: WrongStore, when the spool and the log do not
+        belong together.
+        """
+        self._reader, self._open_publisher, self._making = reader, open_publisher, making
         self._wait_current, self._on_failure = wait_current, on_failure
         self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
         self._journal = Journal("tracker.forwarding")
         self._oldest_ms: int | None = None
         metrics.spool_age.set_function(self._age_seconds)
         metrics.dead_letters.labels(HITS)  # begins at nought: the first is then an increase
-        self._next = read_cursor(publisher.cursor(), reader.spool_id, *reader.ends())
+        self._publisher: Publisher | None = None
+        self._next, self._confirmed = 0, reader.doubt()
+        self._open = threading.Event()
         self._stopping = threading.Event()
         self._stop_by = float("inf")
-        self.failure: DoorstepError | None = None
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
 
     def start(self) -> None:
@@ -124,28 +134,28 @@ class Forwarder:
         """Whether the thread still turns."""
         return self._thread.is_alive()
 
+    def wait_open(self, timeout_seconds: float) -> bool:
+        """Wait until the log has confirmed the spool, or refused it; False when it took longer."""
+        return self._open.wait(timeout_seconds)
+
     def stop(self, within_seconds: float) -> None:
-        """Forward what is in the spool, as far as it goes in this time, then end."""
+        """Forward what is in the spool, as far as it goes in this time, then end. Without a log
+        it ends at once.
+        """
         self._stop_by = time.monotonic() + within_seconds
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
         self._reader.close()
-        self._publisher.close()
+        if self._publisher is not None:
+            self._publisher.close()
 
     def _run(self) -> None:
         try:
-            while not self._over():
-                batch = self._reader.read(self._next, BATCH)
-                self._note_age(batch)
-                if batch:
-                    self._forward(batch)
-                    self._trim(TRIM_BEHIND)
-                    continue
-                if self._stopping.is_set():
-                    break
-                self._trim(0)
-                self._reader.wait(time.monotonic() + IDLE_SECONDS)
+            publisher = self._opened()
+            if publisher is not None:
+                self._open.set()
+                self._forward_all(publisher)
         except DoorstepError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - the service must hear that nothing is forwarded
@@ -153,13 +163,48 @@ class Forwarder:
             self._fail(DoorstepError(f"the forwarder broke: {type(error).__name__}: {error}"))
 
     def _fail(self, error: DoorstepError) -> None:
-        self.failure = error
-        self._on_failure()
+        self._on_failure(error)
+        self._open.set()
+
+    def _opened(self) -> Publisher | None:
+        """The publisher, once the log has confirmed the spool; None when told to stop before."""
+        pause = FIRST_BACK_OFF
+        while not self._stopping.is_set():
+            self._note_age(self._reader.read(self._reader.ends()[0], 1))
+            try:
+                self._publisher = self._publisher or self._open_publisher()
+                if self._publisher is not None:
+                    self._confirm(self._publisher)
+                    return self._publisher
+            except TROUBLE as error:
+                self._journal.warning("tracker.log_unavailable", reason=str(error))
+                self._wait(pause)
+                pause = min(pause * 2, LONGEST_BACK_OFF)
+        return None
+
+    def _confirm(self, publisher: Publisher) -> None:
+        """Find where to go on. Raises WrongStore."""
+        first, _ = self._reader.ends()
+        self._next = read_cursor(publisher.cursor(), self._reader.spool_id, first, self._confirmed)
+        self._reader.confirm()
+
+    def _forward_all(self, publisher: Publisher) -> None:
+        while not self._over():
+            batch = self._reader.read(self._next, BATCH)
+            self._note_age(batch)
+            if batch:
+                self._forward(publisher, batch)
+                self._trim(TRIM_BEHIND)
+                continue
+            if self._stopping.is_set():
+                break
+            self._trim(0)
+            self._reader.wait(time.monotonic() + IDLE_SECONDS)
 
     def _over(self) -> bool:
         return self._stopping.is_set() and time.monotonic() >= self._stop_by
 
-    def _forward(self, batch: Sequence[Stored]) -> None:
+    def _forward(self, publisher: Publisher, batch: Sequence[Stored]) -> None:
         """Make facts of a batch and commit them with the cursor."""
         hits = [self._unpacked(stored) for stored in batch]
         if not self._know_sends([hit for _, hit in hits]):
@@ -167,21 +212,24 @@ class Forwarder:
         outputs = [record for stored, hit in hits for record in self._outputs(stored, hit)]
         next_offset = batch[-1].offset + 1
         self._fail_points.reach("tracker.forward.before_commit")
-        if not self._commit(outputs, f"{self._reader.spool_id}:{next_offset}", batch):
+        cursor = f"{self._reader.spool_id}:{next_offset}"
+        if not self._commit(publisher, outputs, cursor, batch):
             return
         self._fail_points.reach("tracker.forward.after_commit")
         self._next = next_offset
 
-    def _commit(self, outputs: Sequence[Record], cursor: str, batch: Sequence[Stored]) -> bool:
+    def _commit(
+        self, publisher: Publisher, outputs: Sequence[Record], cursor: str, batch: Sequence[Stored]
+    ) -> bool:
         """Try until it works; False when time ran out. After trouble, the log says what is out."""
         pause = FIRST_BACK_OFF
         while not self._over():
             try:
-                if pause > FIRST_BACK_OFF and self._publisher.cursor() == cursor:
+                if pause > FIRST_BACK_OFF and publisher.cursor() == cursor:
                     return True
-                self._publisher.commit(outputs, cursor)
+                publisher.commit(outputs, cursor)
                 return True
-            except (RetryLater, StorageFailed, apsw.Error, OSError) as error:
+            except TROUBLE as error:
                 self._journal.warning("tracker.log_unavailable", hits=len(batch), reason=str(error))
             self._note_age(batch)
             self._wait(pause)
@@ -200,9 +248,12 @@ class Forwarder:
         A send that is not in it then, is not in it at all. False when time ran out.
         """
         bearers = [bearer for hit in hits if (bearer := _bearer(hit)) is not None]
-        if all(self._making.mailing_of(bearer) is not None for bearer in bearers):
+        if not bearers:
             return True
-        since = boot_seconds()
+        # What was kept from an earlier life is good enough to answer people by. Facts are for ever:
+        # they are made of what was read in this one.
+        known = all(self._making.mailing_of(bearer) is not None for bearer in bearers)
+        since = 0.0 if known else boot_seconds()
         while not self._wait_current(since, PROGRAMME_SECONDS):
             if self._over():
                 return False

@@ -1,13 +1,14 @@
 """What the programme says about the mails that tokens belong to, and where their links lead.
 
-Fed by the programme topic, oldest first; asked by the routes and the forwarder. Links are looked
-up when they are clicked. Answers are remembered until the programme changes.
+Fed by the programme topic, or what was kept of it, oldest first; asked by the routes and the
+forwarder. Links are looked up when they are clicked. Answers are remembered until the programme
+changes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ _NO_EDITION: Final = edition_hash("").hex()
 
 
 class Programme:
-    """The newest of every key. `apply` is called by one thread, the questions by any."""
+    """The newest of every key. One thread feeds it, any may ask."""
 
     def __init__(self) -> None:
         self._versions = Versions()
@@ -41,21 +42,18 @@ class Programme:
 
     def apply(self, stored: Stored) -> None:
         """Take one record of the topic. What cannot be read is told and skipped."""
-        key = (stored.key or b"").decode("utf-8", "replace")
         with self._lock:
-            self._mailings.clear()
-            self._destinations.clear()
-            if stored.value is None:
-                self._versions.definitions.pop(key, None)
-                return
-            try:
-                data = decode(stored).data
-                if isinstance(data, Definition):
-                    self._versions.define(key, data)
-                elif isinstance(data, SendOrder):
-                    self._versions.order(data)
-            except (DoorstepError, ValidationError) as error:
-                self._journal.error("tracker.programme_unreadable", key=key, reason=str(error))
+            self._forget_answers()
+            self._fold(self._versions, stored)
+
+    def replace(self, records: Iterable[Stored]) -> None:
+        """Go by these records alone from now on, oldest first. Nobody who asks waits meanwhile."""
+        versions = Versions()
+        for stored in records:
+            self._fold(versions, stored)
+        with self._lock:
+            self._forget_answers()
+            self._versions = versions
 
     def mailing_of(self, bearer: Bearer) -> Mailing | None:
         """What a token's hashes stand for; None when no such send is known."""
@@ -81,6 +79,24 @@ class Programme:
             send = self._versions.send(bearer.send_hash)
             campaign = self._versions.campaign(send) if send is not None else None
             return campaign.organisation if campaign is not None else ""
+
+    def _forget_answers(self) -> None:
+        self._mailings.clear()
+        self._destinations.clear()
+
+    def _fold(self, versions: Versions, stored: Stored) -> None:
+        key = (stored.key or b"").decode("utf-8", "replace")
+        if stored.value is None:
+            versions.definitions.pop(key, None)
+            return
+        try:
+            data = decode(stored).data
+            if isinstance(data, Definition):
+                versions.define(key, data)
+            elif isinstance(data, SendOrder):
+                versions.order(data)
+        except (DoorstepError, ValidationError) as error:
+            self._journal.error("tracker.programme_unreadable", key=key, reason=str(error))
 
     def _mailing(self, bearer: Bearer) -> Mailing | None:
         send = self._versions.send(bearer.send_hash)

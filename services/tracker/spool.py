@@ -14,11 +14,12 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from services.tracker.raw_hits import RawHit, pack
-from shared.errors import Misconfigured, RetryLater
+from shared.errors import Misconfigured, RetryLater, StorageFailed
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.embedded.records import Catalogue, fetch, heads
 from shared.log.embedded.wakeup import Wakeup
@@ -190,6 +191,33 @@ class SpoolReader:
         with transaction(self._connection) as connection:
             connection.execute("delete from meta where name = 'spool_id'")
         self.spool_id = self._read_id()
+
+    def doubt(self) -> int:
+        """The offset from which on rows came in before the log has confirmed this spool: it may be
+        an older copy, and then these offsets were used before. Kept until `confirm`.
+        """
+        with (
+            suppress(StorageFailed),  # on a full disk hits are not kept either
+            transaction(self._connection) as connection,
+        ):
+            connection.execute(
+                "insert into meta values ('doubted_from', ?) on conflict do nothing",
+                (str(self.ends()[1]),),
+            )
+        return self.confirmed()
+
+    def confirmed(self) -> int:
+        """The next offset, but for rows that came in while the spool was in doubt."""
+        for (value,) in self._connection.execute(
+            "select value from meta where name = 'doubted_from'"
+        ):
+            return int(value)
+        return self.ends()[1]
+
+    def confirm(self) -> None:
+        """The log knows this spool."""
+        with transaction(self._connection) as connection:
+            connection.execute("delete from meta where name = 'doubted_from'")
 
     def close(self) -> None:
         self._connection.close()

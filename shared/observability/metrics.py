@@ -101,6 +101,9 @@ class Metrics:
         self.spool_age = self._gauge(
             "doorstep_spool_age_seconds", "Age of the oldest hit not yet forwarded."
         )
+        self.log_unopened = self._counter(
+            "doorstep_log_unopened", "Attempts of the tracker to open the log that failed."
+        )
         self.ses_events = self._counter("doorstep_ses_events", "Events taken from SES.", "kind")
 
         self.disk_free = self._gauge(

@@ -25,6 +25,7 @@ from shared.log.kafka.client import (
 )
 from shared.log.kafka.follower import KafkaFollower
 from shared.log.kafka.member import KafkaMember
+from shared.log.kafka.mends import opened
 from shared.log.kafka.publisher import KafkaPublisher
 from shared.log.kafka.slots import claim_slot
 from shared.log.kafka.transactions import Transactions, refuse_too_large
@@ -108,7 +109,7 @@ class KafkaLog:
         places = [place for topic in topics for place in self._watermarks.places(topic)]
         there = self._names.group(group)
         with translated(f"positions of {group}"):
-            admin: Any = KafkaAdminClient(**self._connected)
+            admin: Any = opened(KafkaAdminClient, **self._connected)
             try:
                 found = admin.list_group_offsets({there: places}).get(there, {})
             except errors.GroupIdNotFoundError:

@@ -6,6 +6,8 @@ kafka-python has no types for its users: `Any` stays in this package.
 from __future__ import annotations
 
 import importlib.util
+import re
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ LARGEST_RECORD: Final = 2_000_000
 FETCH_BYTES: Final = 16_000_000
 REQUEST_MS: Final = 15_000
 BOOTSTRAP_MS: Final = 20_000
+
+BROKER: Final = re.compile(r"[^\s/,:]+|[^\s/,]+:\d+")
+"""A host, or a host and its port."""
 
 FENCED: Final = (
     errors.CommitFailedError,
@@ -81,10 +86,14 @@ def require_crc32c() -> None:
 
 
 def connection(bootstrap: str, settings: KafkaSettings) -> dict[str, Any]:
-    """What all clients have in common: where the brokers are, TLS, SASL."""
+    """What all clients have in common: where the brokers are, TLS, SASL.
+
+    Raises Misconfigured for what no broker can mend. The client would try it again and again.
+    """
     require_crc32c()
+    _check_tls(settings)
     found: dict[str, Any] = {
-        "bootstrap_servers": [server.strip() for server in bootstrap.split(",") if server.strip()],
+        "bootstrap_servers": _servers(bootstrap),
         "security_protocol": settings.security_protocol,
         "request_timeout_ms": REQUEST_MS,
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
@@ -101,6 +110,31 @@ def connection(bootstrap: str, settings: KafkaSettings) -> dict[str, Any]:
         found["sasl_plain_username"] = settings.sasl_username
         found["sasl_plain_password"] = settings.sasl_secret()
     return found
+
+
+def _servers(bootstrap: str) -> list[str]:
+    found = [server.strip() for server in bootstrap.split(",") if server.strip()]
+    for server in found or [bootstrap]:
+        if not BROKER.fullmatch(server):
+            raise Misconfigured(
+                f"DOORSTEP_LOG={bootstrap}: {server!r} is no broker: write `host:port`, several "
+                "between commas, or `embedded`"
+            )
+    return found
+
+
+def _check_tls(settings: KafkaSettings) -> None:
+    if settings.security_protocol not in ("SSL", "SASL_SSL"):
+        return
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    except OSError as error:  # ssl's own errors are such
+        raise Misconfigured(
+            f"TLS to Kafka: {error}: look at the files that DOORSTEP_KAFKA__SSL_CAFILE, "
+            "SSL_CERTFILE and SSL_KEYFILE name"
+        ) from error
 
 
 def consumer_settings(connected: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer
 
 from shared.log.kafka.client import REQUEST_MS, Names, translated
 from shared.log.kafka.member import stored_from
-from shared.log.kafka.mends import make_finding
+from shared.log.kafka.mends import make_finding, opened
 from shared.log.kafka.watermarks import Watermarks
 from shared.log.record import Stored
 
@@ -30,11 +30,12 @@ class KafkaFollower:
         self._names, self._watermarks, self._topic = names, watermarks, topic
         self._places = watermarks.places(topic)
         with translated(topic):
-            self._consumer: Any = make_finding(KafkaConsumer(**settings))
-            self._consumer.assign(self._places)
-            begin = self._consumer.end_offsets if from_end else self._consumer.beginning_offsets
-            for place, offset in begin(self._places, timeout_ms=REQUEST_MS).items():
-                self._consumer.seek(place, offset)
+            self._consumer: Any = make_finding(opened(KafkaConsumer, **settings))
+            try:
+                self._begin(from_end=from_end)
+            except BaseException:
+                self.close()
+                raise
 
     def read(self, timeout_seconds: float = 0.0, max_records: int = 5_000) -> list[Stored]:
         until = time.monotonic() + timeout_seconds
@@ -61,3 +62,9 @@ class KafkaFollower:
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=2_000)
+
+    def _begin(self, *, from_end: bool) -> None:
+        self._consumer.assign(self._places)
+        begin = self._consumer.end_offsets if from_end else self._consumer.beginning_offsets
+        for place, offset in begin(self._places, timeout_ms=REQUEST_MS).items():
+            self._consumer.seek(place, offset)

@@ -21,7 +21,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from shared.errors import DoorstepError, Fenced, PositionOutsideLog
 from shared.log.kafka.assignor import assignor_for
 from shared.log.kafka.client import REQUEST_MS, Names, translated
-from shared.log.kafka.mends import make_finding, make_patient, unpark
+from shared.log.kafka.mends import make_finding, make_patient, opened, unpark
 from shared.log.kafka.slots import Slot
 from shared.log.kafka.transactions import Transactions
 from shared.log.port import Membership, Polled
@@ -61,7 +61,8 @@ class KafkaMember:
         there = [names.topic(topic) for topic in topics]
         lease_ms = int(lease_seconds * 1000)
         with translated(f"{group}: opening a consumer"):
-            self._consumer: Any = KafkaConsumer(
+            self._consumer: Any = opened(
+                KafkaConsumer,
                 **settings,
                 group_id=names.group(group),
                 session_timeout_ms=lease_ms,

@@ -17,11 +17,15 @@
 - A producer whose coordinator could not be reached at once, as after a broker's death, asked who is
   the coordinator now and lost what it had wanted to tell it: it never committed, and never said so.
   It keeps it, and asks again until a broker has taken over.
+- A client that finds no broker gives up while it is being made, and left a thread and its sockets
+  running that nobody could close: an outage of hours ate up the files a process may open. What
+  does not come about is closed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from kafka import errors
@@ -99,6 +103,25 @@ class AskingClient(KafkaNetClient):  # type: ignore[misc]  # untyped base
         except errors.KafkaConnectionError:
             self.poll(timeout_ms=ASK_AGAIN_MS)  # else the brokers are asked without a pause
             return False
+
+
+def opened(
+    kind: Callable[..., Any], *, kafka_client: Callable[..., Any] = KafkaNetClient, **settings: Any
+) -> Any:
+    """A consumer, producer or admin client. One that fails to be made leaves nothing open."""
+    begun: list[Any] = []
+
+    def network(**configs: Any) -> Any:
+        begun.append(kafka_client(**configs))
+        return begun[-1]
+
+    try:
+        return kind(**settings, kafka_client=network)
+    except BaseException:
+        for client in begun:
+            with suppress(Exception):  # it may be in any state
+                client.close()
+        raise
 
 
 def make_finding(consumer: Any) -> Any:

@@ -16,6 +16,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from shared.errors import Fenced
 from shared.log.kafka.client import LARGEST_RECORD, REQUEST_MS, Names, translated
+from shared.log.kafka.mends import opened
 from shared.log.kafka.transactions import TakenOver, Transactions, refuse_too_large
 from shared.log.record import Record
 
@@ -37,9 +38,13 @@ class KafkaPublisher:
         self._group = names.group(f"publisher-{name}")
         self._place = KafkaPartition(names.topic(cursor_topic), 0)
         self._fenced = False
-        transactions.begin_life()
-        with translated(f"publisher {name}"):
-            self._consumer: Any = KafkaConsumer(**consumer, group_id=self._group)
+        try:
+            transactions.begin_life()
+            with translated(f"publisher {name}"):
+                self._consumer: Any = opened(KafkaConsumer, **consumer, group_id=self._group)
+        except BaseException:
+            transactions.close()
+            raise
 
     def cursor(self) -> str:
         """What the last transaction left, once nothing of ours is in doubt any more."""

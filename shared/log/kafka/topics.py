@@ -16,6 +16,7 @@ from kafka import KafkaAdminClient, errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from shared.log.kafka.client import LARGEST_RECORD, Names, connection, translated
+from shared.log.kafka.mends import opened
 from shared.log.record import TopicSpec
 from shared.log.topics import TopicPlan
 from shared.settings import KafkaSettings
@@ -79,7 +80,7 @@ class Topics:
         self._names, self._settings = Names(settings.prefix), settings
         self._partitions, self._specs = partitions, specs
         with translated("Kafka"):
-            self._admin: Any = KafkaAdminClient(**connection(bootstrap, settings))
+            self._admin: Any = opened(KafkaAdminClient, **connection(bootstrap, settings))
 
     def plan(self) -> list[TopicPlan]:
         """Every topic, with what is there."""

@@ -20,6 +20,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from shared.errors import Fenced, Misconfigured
 from shared.log.kafka.client import REQUEST_MS, Names, meaning
+from shared.log.kafka.mends import opened
 from shared.log.record import Record
 from shared.observability.logs import Journal
 
@@ -104,7 +105,7 @@ class Transactions:
         if self._producer is None:
             producer: Any = None
             try:
-                producer = KafkaProducer(**self._settings)
+                producer = opened(KafkaProducer, **self._settings)
                 producer.init_transactions()
             except errors.KafkaError as error:
                 if producer is not None:

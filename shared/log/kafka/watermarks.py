@@ -16,7 +16,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from shared.errors import Misconfigured
 from shared.log.kafka.client import REQUEST_MS, Names, translated
-from shared.log.kafka.mends import make_finding
+from shared.log.kafka.mends import make_finding, opened
 
 JUST_MADE_SECONDS: Final = 5.0
 """A topic that one broker knows already, another may not know yet."""
@@ -30,7 +30,7 @@ class Watermarks:
         self._lock = threading.Lock()
         with translated("Kafka"):
             self._consumer: Any = make_finding(
-                KafkaConsumer(**{**settings, "isolation_level": "read_uncommitted"})
+                opened(KafkaConsumer, **{**settings, "isolation_level": "read_uncommitted"})
             )
             self._consumer.bootstrap(timeout_ms=settings["bootstrap_timeout_ms"])
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from services.tracker.forwarding import adopt, read_cursor
 from services.tracker.raw_hits import LinkHit, unpack
 from services.tracker.spool import NotKept, Spool, SpoolReader
+from shared.errors import WrongStore
+from shared.log.embedded.body import EmbeddedLog
 from shared.observability.fail_points import FailPoints
 from tests.unit.tracker.building import bearer
 
@@ -157,3 +160,49 @@ def test_the_spool_keeps_its_id_and_offsets_go_on_after_rows_are_wiped(path: Pat
     assert again.spool_id != spool_id
     again.close()
     spool.close()
+
+
+def spool_with(path: Path, *numbers: int) -> None:
+    """A tracker's life in which these hits came in."""
+    spool = Spool(path, FailPoints(""))
+    for number in numbers:
+        asyncio.run(spool.keep(hit(number), number))
+    spool.close()
+
+
+def test_an_older_copy_that_took_hits_before_the_log_could_be_asked_keeps_them_apart(
+    path: Path, tmp_path: Path
+) -> None:
+    """Its next offsets were used before: hits that got them again must be neither lost nor taken
+    for the old ones.
+    """
+    spool_with(path, *range(3))
+    log = EmbeddedLog(tmp_path / "log.db", 1)
+    publisher = log.publisher("tracker")
+    reader = SpoolReader(path)
+    publisher.commit([], f"{reader.spool_id}:5")
+    for number in (10, 20, 30):  # each a life without a log
+        assert reader.doubt() == 3
+        spool_with(path, number)
+    assert reader.ends()[1] == 6, "the log's cursor would fit by now"
+    with pytest.raises(WrongStore, match="older copy"):
+        read_cursor(publisher.cursor(), reader.spool_id, 0, reader.doubt())
+
+    adopt(reader, publisher)
+
+    begin = read_cursor(publisher.cursor(), reader.spool_id, 0, reader.doubt())
+    found = [unpack(row.value) for row in reader.read(begin, 10)]
+    assert [one.link for one in found if isinstance(one, LinkHit)] == [10, 20, 30]
+    for opened in (publisher, reader, log):
+        opened.close()
+
+
+def test_a_spool_that_the_log_knows_is_in_doubt_no_more(path: Path) -> None:
+    spool_with(path, 0)
+    reader = SpoolReader(path)
+    assert reader.doubt() == 1
+    spool_with(path, 1)
+    assert reader.confirmed() == 1
+    reader.confirm()
+    assert reader.doubt() == 2
+    reader.close()
