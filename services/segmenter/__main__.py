@@ -16,6 +16,7 @@ from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.schema import SENDS_DDL
 from services.segmenter.sends.sends import Sends
 from shared.clock import SystemClock
+from shared.log.housekeeping import Housekeeping
 from shared.log.opening import open_log
 from shared.log.record import Stored
 from shared.log.table import Table
@@ -49,6 +50,7 @@ class SegmenterService:
             settings, GROUP, "people.db", (*PEOPLE_DDL, *SENDS_DDL),
             postgres_ddl=POSTGRES_DDL, synchronous="FULL", cache_mb=256,
         )  # fmt: skip
+        self._housekeeping = Housekeeping(self._log, clock)
         programme = ProgrammeView()
         places = Resolver(
             Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()
@@ -74,7 +76,7 @@ class SegmenterService:
         )
         self._loop = Loop(
             GROUP, INPUTS, member, work, settings.loop, clock, metrics,
-            before_turn=self._refresh, rewind=work.rewind, held=disk.low,
+            before_turn=self._before_turn, rewind=work.rewind, held=disk.low,
         )  # fmt: skip
         # A SQLite store is of one instance alone: whatever is in it, that one speaks for.
         alone = dialect_of(store.connection) == "sqlite"
@@ -106,6 +108,10 @@ class SegmenterService:
 
     def stop(self) -> None:
         self._loop.stop()
+
+    def _before_turn(self) -> None:
+        self._housekeeping()
+        self._refresh()
 
     def _refresh(self) -> None:
         """Both tables to their ends; withdrawals of a turn together, kept until they are stored."""

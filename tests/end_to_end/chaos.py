@@ -3,6 +3,7 @@
     python -m tests.end_to_end.chaos [--recipients 100000] [--brokers 3] [--segmenters 2]
         [--renderers 2] [--senders 3] [--kills 40] [--pace 15] [--policy leave|resend] [--seed 1]
         [--plant shared-inboxes|outcome-first|default-retries|deaf] [--seconds-limit 7200]
+        [--home DIR]
 
 A broker is killed and comes back; every service is killed with SIGKILL, over and over; a sender and
 a segmenter are frozen past their session timeout and thawed; one of each joins and one leaves;
@@ -241,7 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--pace", type=float, default=15.0, help="seconds from one kill to the next")
     add("--share", type=float, default=0.005, help="of requests that meet each fault")
     add("--seconds-limit", type=float, default=7_200)
+    add("--home", type=Path, help="keep logs and mails here (otherwise nothing is kept)")
     given = vars(parser.parse_args(arguments))
+    kept = given.pop("home")
     policy = given.pop("policy")
     run = Chaos(**given, policies=(policy,) if policy else ("leave", "resend"))
     say = Story()
@@ -251,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         PostgresServer(durable=True) as server,
     ):
         say(f"{run.brokers} brokers and PostgreSQL are up")
-        verdicts = chaos(Path(folder, "home"), run, say, cluster, server)
+        verdicts = chaos(kept or Path(folder, "home"), run, say, cluster, server)
     for each, verdict in verdicts.items():
         print(each, json.dumps(verdict | {"findings": verdict["findings"][:20]}, indent=2))
     print(f"{say.seconds:.0f} s")

@@ -52,31 +52,33 @@ def standing_twice(log: Log, home: Path, asked: Mapping[str, int]) -> Twice:
 
     `asked`: supporter to how often an unsubscribe of theirs was posted to the tracker.
     """
-    found: dict[tuple[str, str], tuple[int, Envelope]] = {}
+    found: dict[tuple[str, str], tuple[int, str, Envelope]] = {}
     with closing(apsw.Connection(str(home / "told.sqlite3"))) as books:
         books.execute(
-            "create table told (source, id, number, primary key (source, id)) without rowid"
+            "create table told (source, id, place, number, primary key (source, id)) without rowid"
         )
         with books:  # one transaction
             for stored in whole_topic(log, EVENTS):
                 headers = dict(stored.headers)
                 identity = headers["ce_source"].decode(), headers["ce_id"].decode()
-                ((number,),) = books.execute(
-                    "insert into told values (?, ?, 1)"
-                    " on conflict do update set number = number + 1 returning number",
-                    identity,
+                place = f"{stored.partition}@{stored.offset} ({stored.timestamp_ms})"
+                ((number, places),) = books.execute(
+                    "insert into told values (?, ?, ?, 1) on conflict do update"
+                    " set number = number + 1, place = place || ', ' || excluded.place"
+                    " returning number, place",
+                    (*identity, place),
                 )
                 if number > 1:
-                    found[identity] = (number, decode(stored))
+                    found[identity] = (number, places, decode(stored))
     return _explained(found.values(), home, asked)
 
 
 def _explained(
-    found: Iterable[tuple[int, Envelope]], home: Path, asked: Mapping[str, int]
+    found: Iterable[tuple[int, str, Envelope]], home: Path, asked: Mapping[str, int]
 ) -> Twice:
     told, unexplained = 0, []
     with closing(apsw.Connection(str(home / "ses" / "events.sqlite3"))) as posts:
-        for number, envelope in found:
+        for number, places, envelope in found:
             assert isinstance(envelope.data, Event)
             allowed = _times_told(envelope.source, envelope.data, posts, asked)
             if number <= allowed:
@@ -84,7 +86,7 @@ def _explained(
             else:
                 unexplained.append(
                     f"{envelope.type} {envelope.id} of {envelope.source} stands on events"
-                    f" {number} times, told {allowed} times"
+                    f" {number} times, told {allowed} times: {places}"
                 )
     return Twice(told, unexplained)
 

@@ -74,7 +74,11 @@ class EmbeddedLog:
             }
 
     def maintain(self, now_ms: int) -> int:
-        """Remove what retention lets go, in chunks of their own transactions; how many records."""
+        """Remove what retention lets go, in chunks of their own transactions; how many records.
+
+        What a group that stands somewhere has yet to read stays: a machine that was off for longer
+        than a topic is kept loses nothing.
+        """
         removed = 0
         with self._lock:
             topics = list(self._connection.execute("select id, compacted, retention_ms from topic"))
@@ -100,8 +104,15 @@ class EmbeddedLog:
                     (topic,),
                 )
             )
-        for partition, oldest, following in places:
-            first = oldest
+            unread = dict(
+                self._connection.execute(
+                    "select partition, min(next_offset) from position where topic = ?"
+                    " group by partition",
+                    (topic,),
+                )
+            )
+        for partition, oldest, end in places:
+            first, following = oldest, min(end, unread.get(partition, end))
             while first < following:
                 upto = min(first + CHUNK, following)
                 with self._lock, transaction(self._connection) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,12 @@ class Catalogue:
 
 
 def append(connection: apsw.Connection, catalogue: Catalogue, records: Sequence[Record]) -> None:
-    """Append in order, giving each record the next offset of its place. Inside a transaction."""
+    """Append in order, giving each record the next offset of its place. Inside a transaction.
+
+    Records are dated now, as brokers date them: retention counts from here, whatever time a record
+    speaks of.
+    """
+    now_ms = time.time_ns() // 1_000_000
     heads: dict[tuple[int, int], int] = {}
     rows = []
     for record in records:
@@ -60,7 +66,7 @@ def append(connection: apsw.Connection, catalogue: Catalogue, records: Sequence[
                 (topic.number, record.partition, record.key),
             )
         row = (
-            topic.number, record.partition, offset, record.timestamp_ms,
+            topic.number, record.partition, offset, now_ms,
             compact_key, record.key, pack_headers(record.headers), record.value,
         )  # fmt: skip
         if topic.compacted:

@@ -7,6 +7,9 @@
   never heard of it. What is under way is seen through.
 - The second round of a cooperative rebalance, which hands over what a member must give up, began
   within the same poll that learned of it. It waits until the member's owner has let go.
+- A member that was put out of the group while it joined anew, as one frozen between two rounds,
+  was not told that its numbers were lost, nor that those it got back were new: it went on from what
+  it knew of them, though another had owned them meanwhile. It is told.
 - A question for saved positions that ran out of time was kept, and its old answer given to the
   next who asked the same. Each question is asked anew.
 - Records of a partition that was paused half read are parked, and come back only while no other
@@ -77,6 +80,10 @@ class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # untyped 
     def fetch_committed_offsets(self, partitions: Any, timeout_ms: float | None = None) -> Any:
         self._offset_fetch_futures.clear()
         return super().fetch_committed_offsets(partitions, timeout_ms=timeout_ms)
+
+    def reset_generation(self, *arguments: Any) -> None:
+        super().reset_generation(*arguments)
+        self.rejoining = False  # so that the next round begins with telling what is lost
 
     def need_rejoin(self) -> bool:
         return not self.holding() and (self.joining or bool(super().need_rejoin()))

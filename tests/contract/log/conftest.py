@@ -24,13 +24,14 @@ from shared.settings import KafkaSettings
 if TYPE_CHECKING:
     from deploy.kafka.cluster import Cluster
 
+SHORT_MS = 60_000
 PARTITIONS = 6
 TOPICS = (
     TopicSpec("in"),
     TopicSpec("more"),
     TopicSpec("out"),
     TopicSpec("table", compacted=True, partitions=1),
-    TopicSpec("short", retention_ms=1_000),
+    TopicSpec("short", retention_ms=SHORT_MS),
 )
 BROKERS: Final = {"kafka": 1, "kafka-3": 3}
 
