@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from shared.errors import RetryLater, WrongStore
+from shared.errors import Fenced, RetryLater, WrongStore
 from shared.log.port import Member, Membership
 from shared.log.record import Position, Record, TopicPartition
 from shared.observability.fail_points import FailPoints
@@ -95,8 +95,9 @@ class Relay:
     def publish(self, membership: Membership) -> int:
         """Publish what is pending for all owned numbers; how many rows.
 
-        Raises Fenced when a number is not ours any more: nothing was published then. Raises
-        RetryLater when it is not known whether it was: the log is asked before the next time.
+        Raises Fenced when a number is not ours any more, in the log or in the store: nothing of it
+        was published then. Raises RetryLater when it is not known whether it was: the log is asked
+        before the next time.
         """
         total = 0
         if self._doubtful:
@@ -106,6 +107,8 @@ class Relay:
             outputs, cursors, more = self._pending()
             if not outputs:
                 return total
+            if gone := self._store.overtaken() & cursors.keys():
+                raise Fenced(f"{self._group}: numbers {sorted(gone)} were taken in the store")
             self._fail_points.reach("relay.before_commit")
             positions = self._log_positions(cursors)
             try:

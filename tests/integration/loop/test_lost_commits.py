@@ -15,6 +15,7 @@ import pytest
 from shared.clock import SystemClock
 from shared.errors import Fenced, RetryLater
 from shared.log.port import Membership
+from shared.log.record import Record
 from shared.log.topics import EVENTS, SUPPORTERS
 from shared.loop.loop import Loop
 from shared.loop.relay import Relay
@@ -183,11 +184,21 @@ def test_who_has_left_the_group_takes_nothing_back(
     fail_points, metrics = FailPoints(""), Metrics("copy")
     relay = Relay("copy", (SUPPORTERS,), member, store, fail_points, metrics)
     work: StatefulWork[Unit] = StatefulWork(
-        "copy", (SUPPORTERS,), member, store, Stateful(tmp_path), relay, SystemClock(), fail_points
+        "copy",
+        (SUPPORTERS,),
+        member,
+        store,
+        Stateful(tmp_path),
+        relay,
+        SystemClock(),
+        fail_points,
+        metrics,
     )
     polled = member.poll(0.1, 1)
     work.assigned(polled.assigned)
     taken = min(polled.assigned)
+    with store.unit() as unit:
+        unit.emit(taken, Record(EVENTS, taken, b"1", b"1"))
     other.take(taken)
     stale = Membership(polled.membership.member_id, polled.membership.generation - 1)
 
@@ -195,5 +206,8 @@ def test_who_has_left_the_group_takes_nothing_back(
         work.turn(stale)
 
     assert store.overtaken() == {taken}
+    with pytest.raises(Fenced, match="were taken in the store"):
+        relay.publish(polled.membership)
+    assert sum(log.end_offsets(EVENTS).values()) == 0, "its new owner publishes it"
     for each in (member, log, store, other):
         each.close()
