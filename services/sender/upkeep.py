@@ -26,6 +26,7 @@ from shared.settings import SenderSettings
 from shared.store.port import Store, Unit
 
 EVERY_MS = 500
+SETTLE_EVERY_MS = 1_500
 COUNT_EVERY_MS = 2_000
 SLACK_EVERY_MS = 5_000
 FORGET_EVERY_MS, KEPT_MS = 600_000, 86_400_000
@@ -49,7 +50,8 @@ class Upkeep:
         self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
-        self._next_ms = self._next_count_ms = self._next_slack_ms = self._next_forget_ms = 0
+        self._next_ms = self._next_settle_ms = 0
+        self._next_count_ms = self._next_slack_ms = self._next_forget_ms = 0
         metrics.deadline_slack.set(inf)
 
     def tick(self, now: datetime) -> None:
@@ -63,7 +65,9 @@ class Upkeep:
             return
         self._expire(owned, now)
         self._cancel(owned, now)
-        self._settle(owned, now)
+        if to_ms(now) >= self._next_settle_ms:
+            self._next_settle_ms = to_ms(now) + SETTLE_EVERY_MS
+            self._settle(owned, now)
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
