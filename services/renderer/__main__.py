@@ -36,6 +36,7 @@ class RendererService:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.partitions.set(settings.partitions)
         metrics.watch_disk(settings.home)
         disk = watch(settings, metrics, store=False)
         self._log = open_log(settings)

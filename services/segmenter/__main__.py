@@ -42,6 +42,7 @@ class SegmenterService:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.partitions.set(settings.partitions)
         metrics.watch_disk(settings.home)
         disk = watch(settings, metrics, store=True)
         fail_points = FailPoints(settings.fail_at)
@@ -64,7 +65,7 @@ class SegmenterService:
         withdrawals = self._log.follow(SUPPRESSIONS)
         self._suppressions = Suppressions(store, withdrawals.end_offsets)
         handler = self._handler = Segmenter(
-            store, people, sends, programme, clock, settings.segmenter.sweep_seconds,
+            store, people, sends, programme, clock, settings.segmenter.sweep_seconds, metrics,
             (programme.unreadable, self._suppressions.unreadable), held=disk.low,
         )  # fmt: skip
         self._withdrawn: list[Stored] = []

@@ -14,6 +14,7 @@ from shared.clock import Clock, to_ms
 from shared.errors import NeverRetry
 from shared.log.record import Stored
 from shared.loop.delivery import Delivery, dead_letter
+from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
 
 LONGEST_SEEDING_SECONDS = 1.0
@@ -30,6 +31,7 @@ class Segmenter:
         programme: ProgrammeView,
         clock: Clock,
         sweep_seconds: float,
+        metrics: Metrics,
         unreadable: Sequence[list[tuple[Stored, NeverRetry]]] = (),
         *,
         held: Callable[[], bool] = lambda: False,
@@ -38,7 +40,7 @@ class Segmenter:
 
         `held`: nothing is frozen, released or moved by time now.
         """
-        self._held = held
+        self._held, self._metrics = held, metrics
         self._unreadable = unreadable
         self._store, self._people, self._sends = store, people, sends
         self._heartbeats = Heartbeats(store)
@@ -115,6 +117,9 @@ class Segmenter:
                     if stored.partition in owned:
                         letter = dead_letter(stored, error, "segmenter", now)
                         unit.emit(stored.partition, letter)
+            for stored, _ in records:
+                if stored.partition in owned:
+                    self._metrics.dead_letters.labels(stored.topic).inc()
             records.clear()
 
     def _sweep(self, now: datetime) -> None:

@@ -39,6 +39,7 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         clock, metrics = SystemClock(), Metrics(GROUP)
+        metrics.partitions.set(settings.partitions)
         metrics.watch_disk(settings.home)
         disk = watch(settings, metrics, store=True)
         fail_points = FailPoints(settings.fail_at)

@@ -42,6 +42,9 @@ class Metrics:
         self.partitions_owned = self._gauge(
             "doorstep_partitions_owned", "Partition numbers this instance owns."
         )
+        self.partitions = self._gauge(
+            "doorstep_partitions", "Partition numbers that all instances of a service share."
+        )
         self.partitions_blocked = self._gauge(
             "doorstep_partitions_blocked", "Partitions that wait for newer readers."
         )

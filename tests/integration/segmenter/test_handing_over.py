@@ -44,7 +44,9 @@ class Owner:
             store, self.programme, PARTITIONS, 1_000, town.log.end_offsets, FailPoints(""),
             Metrics("segmenter"),
         )  # fmt: skip
-        self.handler = Segmenter(store, self.people, sends, self.programme, self.clock, 1.0)
+        self.handler = Segmenter(
+            store, self.people, sends, self.programme, self.clock, 1.0, Metrics("segmenter")
+        )
 
     def read(self) -> None:
         while batch := self._follower.read():
