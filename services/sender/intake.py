@@ -6,7 +6,7 @@ next. Also what time makes due in the ledger: deadlines, cancellations, settling
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import zstandard
@@ -15,7 +15,6 @@ from services.sender.dispatch import Dispatcher
 from services.sender.forgetting import Forgetting
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
-from services.sender.settling import Times
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
@@ -60,7 +59,6 @@ class Intake:
         metrics: Metrics,
         settle_ms: int,
     ) -> None:
-        self._prompt_ms = Times.of(settle_ms).prompt
         self._forgetting = forgetting
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
@@ -72,6 +70,7 @@ class Intake:
     def handle(self, unit: Unit, deliveries: Sequence[Delivery]) -> None:
         batches: list[tuple[MessageBatch, bytes]] = []
         taken: list[tuple[str, str | None]] = []
+        told_ms: set[int] = set()
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
@@ -82,22 +81,26 @@ class Intake:
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
                     taken.append((message_id, event.ses_message_id))
+                    if event.told_at is not None:
+                        told_ms.add(to_ms(event.told_at))
                 case _:
                     pass
-        self._write(unit, batches, taken)
+        self._write(unit, batches, taken, told_ms)
 
     def _write(
         self,
         unit: Unit,
         batches: Sequence[tuple[MessageBatch, bytes]],
         taken: Sequence[tuple[str, str | None]],
+        told_ms: Iterable[int],
     ) -> None:
         ledger, now = Ledger(unit.connection), self._clock.now()
         if batches:
             tell(unit, ledger.take_in(batches, to_ms(now)), now, self._metrics)
         if taken:
             # Most say it of a message that is known to be accepted: two or three events each.
-            news = ledger.hear((message_id for message_id, _ in taken), to_ms(now), self._prompt_ms)
+            news = ledger.hear((message_id for message_id, _ in taken), to_ms(now))
+            ledger.note_told(told_ms)
             told = [(message_id, ses_id) for message_id, ses_id in taken if message_id in news]
             tell(unit, ledger.accept(told, to_ms(now)), now, self._metrics)
 

@@ -142,30 +142,25 @@ class Ledger:
             )
         )
 
-    def hear(self, message_ids: Iterable[str], now_ms: int, prompt_ms: int) -> set[str]:
-        """SES told of these; those of our rows among them that `accept` would move.
-
-        The first telling is noted, and its time where it came within `prompt_ms` of the call.
-        """
+    def hear(self, message_ids: Iterable[str], now_ms: int) -> set[str]:
+        """SES told of these; those of our rows among them that `accept` would move."""
         found = self._db.execute(
             "update message set heard_ms = coalesce(heard_ms, ?)"
             f" where message_id {LISTED} and (heard_ms is null or state <> 'accepted')"
-            " returning message_id, state, attempted_ms",
+            " returning message_id, state",
             (now_ms, json.dumps(list(message_ids))),
-        ).fetchall()
-        prompt = {
-            attempted_ms // SLOT_MS * SLOT_MS
-            for _, _, attempted_ms in found
-            if attempted_ms is not None and now_ms - attempted_ms <= prompt_ms
-        }
+        )
+        return {message_id for message_id, state in found if state != "accepted"}
+
+    def note_told(self, told_ms: Iterable[int]) -> None:
+        """At these times something of SES reached us."""
         self._db.executemany(
             "insert into heard_slot(begin_ms) values (?) on conflict do nothing",
-            [(begin_ms,) for begin_ms in sorted(prompt)],
+            [(begin_ms,) for begin_ms in sorted({at_ms // SLOT_MS * SLOT_MS for at_ms in told_ms})],
         )
-        return {message_id for message_id, state, _ in found if state != "accepted"}
 
     def witnessed(self, after_ms: int, until_ms: int) -> bool:
-        """Whether SES told in time of a mail that was called between the two."""
+        """Whether something of SES reached us between the two."""
         return self._any(
             "select 1 from heard_slot where begin_ms > ? and begin_ms <= ? limit 1",
             after_ms, until_ms - SLOT_MS,

@@ -2,9 +2,9 @@
 
 message: one row per message ever taken in, in one state; entry_no rises in the order of intake.
 to_address is empty once its person was erased.
-batch: the rendered mails that rows still need. heard_slot: when calls were made that SES told of in
-time. intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store
-may send together.
+batch: the rendered mails that rows still need. heard_slot: when something of SES reached us.
+intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may
+send together.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 

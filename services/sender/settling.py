@@ -3,8 +3,8 @@
 A message in doubt waits for a SES event that carries its tag. When the settle window is over, the
 send's policy decides: leave it, or resend it once. SNS posts an event a few times within a minute
 and then drops it, so silence means little by itself. It means that SES did not take the message
-when SES told in time of a mail that was called directly after it, and tells by now of every mail
-that it accepted within a minute of it. Without that proof nothing is resent but by an operator.
+when something was told while its event would have been posted, and by now of every mail that SES
+accepted within a minute of it. Without that proof nothing is resent but by an operator.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 SILENT_WINDOWS: Final = 3
 NEAR_MS: Final = 60_000
-AFTER_MS: Final = 40_000
-PROMPT_MS: Final = 20_000
+POSTING_MS: Final = 55_000
+"""For so long after a call an event of it is posted again and again, and a little longer."""
 SHARE: Final = 1 / 3
-"""Near and in time are at most this share of the settle window, directly after is twice as much:
-less than the above only in rehearsals, whose windows are short."""
+"""Near is at most this share of the settle window, posting twice as much: less than the above only
+in rehearsals, whose windows are short."""
 
 Decision = Literal["wait", "leave", "resend"]
 
@@ -41,25 +41,24 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What counts as near, directly after, and in time, in milliseconds."""
+    """What counts as near, and for how long an event is posted, in milliseconds."""
 
     near: int
-    after: int
-    prompt: int
+    posting: int
 
     @classmethod
     def of(cls, window_ms: int) -> Times:
         """For a settle window."""
         share = int(window_ms * SHARE)
-        return cls(min(NEAR_MS, share), min(AFTER_MS, 2 * share), min(PROMPT_MS, share))
+        return cls(min(NEAR_MS, share), min(POSTING_MS, 2 * share))
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """What SES told of mails that were called at about the same time.
 
-    `witnessed`: of one called directly after it, in time, so that the channel ran then. `silent`:
-    of one that SES accepted near it, nothing yet.
+    `witnessed`: something reached us while its own event would have been posted: the channel ran
+    then. `silent`: of a mail that SES accepted near it, nothing yet.
     """
 
     witnessed: bool

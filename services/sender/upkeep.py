@@ -202,9 +202,9 @@ class _Neighbourhood:
         begin = doubt.attempted_ms // SLOT_MS * SLOT_MS
         if begin not in self._found:
             end = begin + SLOT_MS - 1
-            near, after = self._times.near, self._times.after
+            near, posting = self._times.near, self._times.posting
             self._found[begin] = Neighbours(
-                witnessed=self._ledger.witnessed(end, begin + after),
+                witnessed=self._ledger.witnessed(end, begin + posting),
                 silent=self._ledger.unheard(begin - near, end + near),
             )
         return self._found[begin]

@@ -161,7 +161,8 @@ def _ses(hit: SesHit, making: Making) -> Iterator[Record]:
     found = happening(notification, tags, making.secret)
     if found is None:
         return
-    yield _event_record(found.event, found.event_id, making)
+    event = found.event.model_copy(update={"told_at": from_ms(hit.at_ms)})
+    yield _event_record(event, found.event_id, making)
     for suppression in found.suppressions:
         yield _suppression_record(suppression, found.event_id, making)
 

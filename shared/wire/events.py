@@ -79,7 +79,8 @@ class Event(WireModel):
     """One fact. Travels as `ce_type` `doorstep.<kind>`.
 
     `settled` belongs to `unconfirmed`: False while the settle window runs, True once final.
-    `agent` says who did it, by classification `agent_version`; raw facts stay beside it.
+    `agent` says who did it, by classification `agent_version`; raw facts stay beside it. `told_at`:
+    when SES's notification reached us; `at` is when the thing happened.
     """
 
     ce_type: ClassVar[str] = "event"
@@ -96,6 +97,7 @@ class Event(WireModel):
     settled: bool = True
     attempt: int | None = None
     ses_message_id: str | None = None
+    told_at: datetime | None = None
     link: int | None = None
     action: str | None = None
     came_by: str | None = None

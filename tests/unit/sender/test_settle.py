@@ -54,8 +54,8 @@ def test_while_others_of_that_time_are_silent_it_is_waited_and_then_left() -> No
 
 
 def test_what_is_near_is_a_minute_where_windows_are_long_and_less_in_rehearsals() -> None:
-    assert Times.of(1_200_000) == Times(near=60_000, after=40_000, prompt=20_000)
-    assert Times.of(6_000) == Times(near=2_000, after=4_000, prompt=2_000)
+    assert Times.of(1_200_000) == Times(near=60_000, posting=55_000)
+    assert Times.of(6_000) == Times(near=2_000, posting=4_000)
 
 
 def test_nothing_is_decided_before_all_events_of_the_window_are_read() -> None:

@@ -20,9 +20,7 @@ NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 def test_an_instance_that_owns_nothing_counts_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
     metrics = Metrics("x")
-    upkeep = Upkeep(
-        store, SenderSettings(), Orders, lambda _: {}, lambda _: True, FailPoints(""), metrics
-    )
+    upkeep = Upkeep(store, SenderSettings(), Orders, lambda _: {}, FailPoints(""), metrics)
 
     def figures() -> list[float | None]:
         return [

@@ -140,7 +140,7 @@ def test_an_address_that_named_the_person_goes_to_supporters_alone_and_without_c
 
 def test_a_notification_of_ses_becomes_its_event_and_suppressions() -> None:
     made = records(SesHit(at_ms=AT, text=text("complaint")), "s:1", making(MAILING))
-    assert [event.kind for event in events(made)] == ["complained"]
+    assert [(event.kind, event.told_at) for event in events(made)] == [("complained", from_ms(AT))]
     assert {one.subject for one in suppressions(made)} > {ADA}
     assert len({one.id for one in envelopes(made)}) == 3
 
