@@ -17,6 +17,7 @@ from shared.log.record import Record, Stored, TopicPartition
 from shared.loop.delivery import Delivery
 from shared.loop.work import StatefulWork
 from shared.observability.fail_points import FailPoints
+from shared.observability.metrics import Metrics
 from shared.settings import LoopSettings, Settings, read_settings
 from shared.store.database import copy_rows
 from shared.store.opening import open_store
@@ -92,6 +93,7 @@ def test_what_another_instance_wrote_first_is_seen_at_the_second_try(instance: O
     ours = instance()
     work = StatefulWork(
         "group", ("in",), None, ours, Racing(instance()), None, SystemClock(), FailPoints(""),  # type: ignore[arg-type]
+        Metrics("group"),
     )  # fmt: skip
     dead: list[tuple[Stored, Exception]] = []
     with ours.unit() as unit:

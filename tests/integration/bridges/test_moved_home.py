@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import httpx
 import pytest
 
@@ -144,6 +146,11 @@ def test_records_keep_their_times_and_go_when_they_were_to_go(
     log = EmbeddedLog(tmp_path / "log.db", PARTITIONS)
     log.append(old + others)
     log.close()
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as database:
+        database.executemany(
+            "update record set timestamp_ms = ? where key = ?",
+            [(record.timestamp_ms, record.key) for record in old + others],
+        )
 
     done = subprocess.run(
         [sys.executable, "-m", "services.console", "move", "--kafka", kafka_cluster.bootstrap,

@@ -126,7 +126,7 @@ def messages() -> Input:
 
 
 def events_of_ses() -> Input:
-    """An event lifts a message, whatever our books say; one of the year 1 has no milliseconds."""
+    """An event lifts a message, whatever our books say; the year 1 has no milliseconds."""
     found = _people(HERE)
     marks = [person.message_of("ask") for person in found]
     sound = [_event("delivered", person, HERE, message_id=person.message_of("ask"), send_id="ask")
@@ -136,7 +136,7 @@ def events_of_ses() -> Input:
         left=lambda house: house.column(
             LEDGER_DB, "select message_id from message where state = 'accepted'"
         ),
-        refused=_event("delivered", found[0], HERE, message_id=marks[0], at=datetime(1, 1, 1)),  # noqa: DTZ001
+        refused=_event("delivered", found[0], HERE, message_id=marks[0], told_at=datetime(1, 1, 1)),  # noqa: DTZ001
         error="ValueError",
         before=[_messages(person) for person in found],
         ready=lambda house: set(marks) <= set(_in_ledger(house)),

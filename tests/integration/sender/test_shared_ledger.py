@@ -163,5 +163,5 @@ def test_a_ledger_of_the_first_release_is_taken_over_whole(tmp_path: Path) -> No
     indexes = new.connection.execute(
         "select name from sqlite_master where type = 'index' and name like 'message_%'"
     )
-    assert len(indexes.fetchall()) == 9
+    assert len(indexes.fetchall()) == 10
     new.close()
