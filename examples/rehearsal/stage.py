@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("segmenter", "renderer", "sender", "tracker", "console")
+SERVICES = ("segmenter", "renderer", "sender", "tracker")
 
 
 class Stage:
@@ -135,7 +135,6 @@ class Stage:
             return (self.home / "ses-sandbox" / "port").exists() and all(
                 self._http.get(f"http://127.0.0.1:{self.ports[name]}/readyz").status_code == 200
                 for name in SERVICES
-                if name != "console"
             )
         except httpx.HTTPError:
             return False
