@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from tests.integration.sender.station import Body, Station
 from tests.real_postgres import PostgresServer
 
 PEOPLE = 6
-SETTLE = 5
+SETTLE = 12
+"""Two thirds of it are for the pulse to be told of, on a busy machine too."""
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,6 @@ def test_who_is_in_doubt_is_forgotten_and_never_mailed_again(
     erase(station, first)
 
     wait_until_forgotten(station, send, first)
-    later = time.monotonic() + SETTLE * 0.2
-    until(lambda: time.monotonic() >= later, "a fifth of the window")
     station.feed("pulse", people(2, "pulse"))
     station.wait_for_states("pulse", accepted=2)
     station.wait_until_heard("pulse")
