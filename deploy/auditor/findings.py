@@ -295,7 +295,7 @@ def unconfirmed(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
 def _was_stopped(row: LedgerRow) -> bool:
     """Whether the ledger says what stopped the second attempt.
 
-    A deadline, a cancellation, a suppression, a silent event channel, an operator; a deadline is
+    A deadline, a cancellation, a suppression, no proof that events came, an operator; a deadline is
     believed only of a message that has one.
     """
     said = row.reason or ""
