@@ -12,6 +12,8 @@ plain links.
 
 `--body kafka` runs the same on one real broker and a real PostgreSQL; their CPU is not counted.
 `peak_mb` is each service's own peak of resident memory, from its start to the end of the send.
+`--everybody` asks everybody instead of a third of the people; `--marks 100000,300000` also says how
+it stood (`so_far`) when that many messages had their final state.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import argparse
 import email.policy
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -50,6 +53,10 @@ SETTINGS = {
     "SENDER__SETTLE_SECONDS": "30",
 }  # fmt: skip
 SEND = "volunteer-ask"
+EVERYBODY = """\
+description: Everybody who has not volunteered in the last three months
+where: {did_not: {action: volunteered, within_days: 90}}
+"""
 REFERENCE_MAILS = 4_000
 PATIENCE = 3_600
 
@@ -58,14 +65,17 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--people", type=int, default=8_000)
     options.add_argument("--body", choices=("embedded", "kafka"), default="embedded")
+    options.add_argument("--everybody", action="store_true")
+    options.add_argument("--marks", type=_numbers, default=[])
     given = options.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         body(given.body, Path(folder)) as settings,
         Stage(HOME, SETTINGS | settings) as stage,
     ):
-        ours = run_doorstep(stage, given.people)
-        theirs = run_reference(stage, ours["recipients"][:REFERENCE_MAILS])
+        programme = programme_files(stage.home, everybody=given.everybody)
+        ours = run_doorstep(stage, given.people, programme, given.marks)
+        theirs = run_reference(stage, ours["recipients"])
     ours.pop("recipients")
     result = {
         "name": "pipeline" if given.body == "embedded" else "pipeline on kafka",
@@ -80,7 +90,24 @@ def main() -> None:
         "peak_mb": ours["peak_mb"],
         "cores": os.cpu_count(),
     }
+    if given.marks:
+        result["so_far"] = ours["so_far"]
     print(json.dumps(result))
+
+
+def _numbers(words: str) -> list[int]:
+    return sorted(int(word) for word in words.split(","))
+
+
+def programme_files(home: Path, *, everybody: bool) -> Path:
+    """The folder of the example programme, or of a copy that asks everybody."""
+    example = ROOT / "examples" / "forth-valley"
+    if not everybody:
+        return example
+    folder = home / "programme"
+    shutil.copytree(example, folder)
+    (folder / "segments" / "supporters-to-ask.yaml").write_text(EVERYBODY)
+    return folder
 
 
 @contextmanager
@@ -100,45 +127,52 @@ def body(name: str, folder: Path) -> Iterator[dict[str, str]]:
         }  # fmt: skip
 
 
-def run_doorstep(stage: Stage, people: int) -> dict[str, Any]:
-    """Launch and wait for the books; rate, CPU, and who got a mail."""
+def run_doorstep(stage: Stage, people: int, programme: Path, marks: list[int]) -> dict[str, Any]:
+    """Launch and wait for the books; rate, CPU, memory, and who got a mail."""
     directory = Directory.open(ROOT / ".doorstep" / "postcodes")
     file = stage.home / "supporters.csv"
     write_supporters(file, [k.postcode.canonical for k in directory.postcodes("FK")], people)
     stage.start()
     stage.doorstep("import", "supporters", str(file), "--source", "bench", "--wait", quiet=True)
-    stage.doorstep("apply", str(ROOT / "examples" / "forth-valley"), "--yes", quiet=True)
-    processes = {name: stage.process_of(name) for name in SERVICES}
+    stage.doorstep("apply", str(programme), "--yes", quiet=True)
+    processes = {name.rpartition(".")[2]: stage.process_of(name) for name in SERVICES}
     before = {name: cpu_seconds(pid) for name, pid in processes.items()}
     began = time.monotonic()
     stage.doorstep("send", "launch", SEND, "--yes", quiet=True)
 
+    def state(mails: int) -> dict[str, Any]:
+        spent = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
+        return {
+            "rate": mails / (time.monotonic() - began),
+            "mails": mails,
+            "cpu": sum(spent.values()),
+            "by_service": {name: round(used / mails * 1000, 2) for name, used in spent.items()},
+            "peak_mb": {name: peak_megabytes(pid) for name, pid in processes.items()},
+        }
+
+    so_far: list[dict[str, Any]] = []
+
     def closed() -> bool:
         books = stage.books(SEND)
+        ended = sum(books["states"].values())
+        if len(so_far) < len(marks) and ended >= marks[len(so_far)]:
+            now = state(ended)
+            so_far.append(now | {"rate": round(now["rate"], 1), "cpu": round(now["cpu"])})
         return bool(books["frozen"]) and not books["open"]
 
-    stage.until(closed, PATIENCE, "the books to close", every=0.5)
-    seconds = time.monotonic() - began
-    spent = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
-    mails = stage.books(SEND)["states"]["accepted"]
-    return {
-        "rate": mails / seconds,
-        "mails": mails,
-        "cpu": sum(spent.values()),
-        "by_service": {
-            name.rpartition(".")[2]: round(used / mails * 1000, 2) for name, used in spent.items()
-        },
-        "peak_mb": {
-            name.rpartition(".")[2]: peak_megabytes(pid) for name, pid in processes.items()
-        },
-        "recipients": recipients(stage.mail),
+    stage.until(closed, PATIENCE, "the books to close", every=0.5 if people < 50_000 else 2.0)
+    return state(stage.books(SEND)["states"]["accepted"]) | {
+        "recipients": recipients(stage.mail, REFERENCE_MAILS),
+        "so_far": so_far,
     }
 
 
-def recipients(mail: Path) -> list[tuple[str, str]]:
-    """(address, variant) of every mail of the ask, from the sandbox's files."""
-    found = []
+def recipients(mail: Path, most: int) -> list[tuple[str, str]]:
+    """(address, variant) of mails of the ask, from the sandbox's files."""
+    found: list[tuple[str, str]] = []
     for path in sorted(mail.iterdir()):
+        if len(found) == most:
+            break
         head = path.read_bytes().partition(b"\r\n\r\n")[0].decode("ascii", "replace")
         lines = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
         if lines.get("X-SES-Tag-s") == SEND:
