@@ -160,7 +160,7 @@ def run_doorstep(stage: Stage, people: int, programme: Path, marks: list[int]) -
             so_far.append(now | {"rate": round(now["rate"], 1), "cpu": round(now["cpu"])})
         return bool(books["frozen"]) and not books["open"]
 
-    stage.until(closed, PATIENCE, "the books to close", every=0.5 if people < 50_000 else 2.0)
+    stage.until(closed, PATIENCE, "the books to close", every=0.5 if people < 50_000 else 5.0)
     return state(stage.books(SEND)["states"]["accepted"]) | {
         "recipients": recipients(stage.mail, REFERENCE_MAILS),
         "so_far": so_far,
