@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from markupsafe import Markup
-
+from services.renderer.addresses import mailbox
 from services.renderer.book import Book
 from services.renderer.disclaimers import disclaimer_html, disclaimer_text
+from services.renderer.headers import HeaderFault
+from services.renderer.mime import Skeleton, skeleton
 from services.renderer.template_faults import TemplateFault
-from services.renderer.templates import CompiledTemplate
+from services.renderer.templates import CompiledTemplate, Printed
 from shared.programme.definitions import Campaign, Send, Template, Variant
 from shared.programme.template_language import CAMPAIGN_FIELDS
 from shared.tokens import send_hash
@@ -36,23 +37,44 @@ class Prepared:
     variant_number: int
     campaign: Campaign
     template: CompiledTemplate
-    disclaimer: tuple[Markup, str]
+    disclaimer: Printed
+    skeleton: Skeleton
     common: Mapping[str, Any]
     send_hash: bytes
 
 
 def prepare(send: Send, number: int, campaign: Campaign, template: CompiledTemplate) -> Prepared:
-    """For the variant of that number, from 0."""
+    """For the variant of that number, from 0. Raises TemplateFault for a sender or a name that
+    cannot stand in a header.
+    """
     fields = campaign.model_dump(include=set(CAMPAIGN_FIELDS))
+    variant = send.variants[number]
+    try:
+        frame = _skeleton(send, variant, campaign)
+    except HeaderFault as error:
+        raise TemplateFault(str(error)) from error
     return Prepared(
         send=send,
-        variant=send.variants[number],
+        variant=variant,
         variant_number=number,
         campaign=campaign,
         template=template,
-        disclaimer=(disclaimer_html(campaign), disclaimer_text(campaign)),
+        disclaimer=Printed(disclaimer_text(campaign), disclaimer_html(campaign)),
+        skeleton=frame,
         common={"campaign": fields, "send": {"name": send.name, "deadline": send.deadline}},
         send_hash=send_hash(send.name),
+    )
+
+
+def _skeleton(send: Send, variant: Variant, campaign: Campaign) -> Skeleton:
+    sender = mailbox(variant.from_name or campaign.from_name, campaign.from_address, "From")
+    domain = campaign.from_address.rpartition("@")[2]
+    return skeleton(
+        sender,
+        (
+            ("List-Id", f"<{send.topic}.{campaign.name}.{domain}>"),
+            ("Feedback-ID", f"{send.name}:{send.topic}:doorstep:{campaign.name}"),
+        ),
     )
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from markupsafe import escape
+from typing import Any
 
 from services.renderer.addresses import mailbox
+from services.renderer.encoded_output import shows
 from services.renderer.headers import HeaderFault
-from services.renderer.mime import Envelope, assemble
+from services.renderer.limits import MOST_BYTES
+from services.renderer.mime import assemble
 from services.renderer.preparing import Prepared
 from services.renderer.template_faults import TemplateFault
-from services.renderer.templates import Rendered
+from services.renderer.templates import Printed, Rendered
 from shared.tokens import Token, edition_hash, sign
 from shared.wire.batches import Recipient, RenderedMessage
-
-MOST_BYTES: Final = 10 * 1024 * 1024
-"""SES slows down for larger ones; it takes 40 MB."""
 
 
 class NotMailable(Exception):
@@ -40,7 +37,7 @@ class Bodies:
     """Both bodies of one mail, its subject, and the address that unsubscribes."""
 
     rendered: Rendered
-    unsubscribe_url: str
+    unsubscribe_url: Printed
     supporter: Mapping[str, Any]
     area: Mapping[str, Any]
 
@@ -57,20 +54,12 @@ def render(
         lacking = what_is_lacking(bodies, prepared)
         if lacking:
             raise NotMailable(f"template {prepared.template.name}: {lacking}")
-        sender = mailbox(
-            prepared.variant.from_name or prepared.campaign.from_name,
-            prepared.campaign.from_address,
-            "From",
-        )
-        envelope = _envelope(recipient, prepared, bodies, sender, date)
-        mail = assemble(envelope, bodies.rendered.text, bodies.rendered.html)
+        mail = _assembled(recipient, prepared, bodies, date)
     except (TemplateFault, HeaderFault, NotMailable) as error:
         return refused(recipient, str(error))
-    except UnicodeEncodeError:
-        return refused(recipient, "characters that cannot be mailed (lone surrogates)")
     if len(mail) > MOST_BYTES:
         return refused(recipient, f"the mail has {len(mail)} bytes, {MOST_BYTES} at most")
-    return _entry(recipient, mail=mail, sender=sender.replace("\r\n", ""))
+    return _entry(recipient, mail=mail, sender=prepared.skeleton.sender.replace("\r\n", ""))
 
 
 def refused(recipient: Recipient, reason: str) -> RenderedMessage:
@@ -82,31 +71,29 @@ def bodies_for(recipient: Recipient, prepared: Prepared, signing: Signing) -> Bo
     """What the template makes of this recipient. Raises TemplateFault or NotMailable."""
     token = _token(recipient, prepared, signing)
     supporter, area = _mapping(recipient, "supporter"), _mapping(recipient, "area")
-    unsubscribe_url = f"{signing.tracking_url}/u/{token}"
+    unsubscribe_url = Printed(f"{signing.tracking_url}/u/{token}")
     rendered = prepared.template.render(
-        {
-            **prepared.common, "supporter": supporter, "area": area,
-            "unsubscribe_url": unsubscribe_url,
-        },
+        {**prepared.common, "supporter": supporter, "area": area},
         subject=prepared.variant.subject,
         disclaimer=prepared.disclaimer,
-        links=f"{signing.tracking_url}/c/{token}/",
+        unsubscribe_url=unsubscribe_url,
+        links=Printed(f"{signing.tracking_url}/c/{token}/"),
         pixel=f"{signing.tracking_url}/o/{token}.gif" if recipient.pixel else "",
-    )  # fmt: skip
+    )
     return Bodies(rendered, unsubscribe_url, supporter, area)
 
 
 def what_is_lacking(bodies: Bodies, prepared: Prepared) -> str:
     """What no mail may go without (PECR regulation 23, Elections Act 2022 Part 6), or ""."""
-    rendered = bodies.rendered
-    html, text = prepared.disclaimer
+    html, text = bodies.rendered.html, bodies.rendered.text
+    url, disclaimer = bodies.unsubscribe_url, prepared.disclaimer
     wanted = {
-        "{{ unsubscribe_url }} in the HTML part": (escape(bodies.unsubscribe_url), rendered.html),
-        "{{ unsubscribe_url }} in the text part": (bodies.unsubscribe_url, rendered.text),
-        "{{ disclaimer }} in the HTML part": (html, rendered.html),
-        "{{ disclaimer }} in the text part": (text, rendered.text),
+        "{{ unsubscribe_url }} in the HTML part": shows(html, url.html),
+        "{{ unsubscribe_url }} in the text part": shows(text, url.text),
+        "{{ disclaimer }} in the HTML part": shows(html, disclaimer.html),
+        "{{ disclaimer }} in the text part": shows(text, disclaimer.text),
     }
-    missing = [what for what, (words, part) in wanted.items() if words not in part]
+    missing = [what for what, there in wanted.items() if not there]
     return f"there is no {' and no '.join(missing)}" if missing else ""
 
 
@@ -129,31 +116,23 @@ def _token(recipient: Recipient, prepared: Prepared, signing: Signing) -> str:
 
 def _mapping(recipient: Recipient, name: str) -> Mapping[str, Any]:
     data = recipient.merge.get(name, {})
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise NotMailable(f"the merge data called {name} are not fields with values")
     return data
 
 
-def _envelope(
-    recipient: Recipient, prepared: Prepared, bodies: Bodies, sender: str, date: str
-) -> Envelope:
-    """The nearest Reply-To wins: the send's, the area's, the campaign's."""
-    send, campaign = prepared.send, prepared.campaign
-    reply_to = send.reply_to or bodies.area.get("reply_to") or campaign.reply_to
-    domain = campaign.from_address.rpartition("@")[2]
-    return Envelope(
-        sender=sender,
+def _assembled(recipient: Recipient, prepared: Prepared, bodies: Bodies, date: str) -> str:
+    """The nearest Reply-To wins: the send's, the area's, the campaign's. Raises HeaderFault."""
+    reply_to = prepared.send.reply_to or bodies.area.get("reply_to") or prepared.campaign.reply_to
+    return assemble(
+        prepared.skeleton,
         to=mailbox(str(bodies.supporter.get("name") or ""), recipient.to, "To"),
         reply_to=mailbox("", str(reply_to), "Reply-To"),
         subject=bodies.rendered.subject,
         date=date,
-        boundary=f"=_{recipient.message_id}",
-        extra=(
-            ("List-Id", f"<{send.topic}.{campaign.name}.{domain}>"),
-            ("List-Unsubscribe", f"<{bodies.unsubscribe_url}>"),
-            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-            ("Feedback-ID", f"{send.name}:{send.topic}:doorstep:{campaign.name}"),
-        ),
+        unsubscribe_url=bodies.unsubscribe_url.text,
+        text=bodies.rendered.text,
+        html=bodies.rendered.html,
     )
 
 

@@ -13,6 +13,8 @@ from typing import Final
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
+from services.renderer.limits import TookTooLong
+
 SOURCE: Final = "template source "
 """What the file name of a compiled source begins with; its name follows."""
 
@@ -66,8 +68,10 @@ def _sentence(error: Exception) -> str:
             return f"not allowed in a template: {error.message}"
         case TemplateError():
             return error.message or type(error).__name__
-        case OverflowError() | RecursionError():
+        case OverflowError() | RecursionError() | TookTooLong():
             return str(error)
+        case UnicodeEncodeError():
+            return "characters that cannot be mailed (lone surrogates)"
         case _:
             return f"an expression does not fit its data ({type(error).__name__})"
 

@@ -1,4 +1,4 @@
-"""Templates compiled once a version: links numbered, pixel and preheader put in their places.
+"""Templates compiled once a version, straight to the encoded parts of a mail.
 
 A compiled template is a pure function from a context to subject, HTML and text. It knows nothing
 of recipients, tokens or headers.
@@ -6,66 +6,95 @@ of recipients, tokens or headers.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import jinja2
-from jinja2 import FunctionLoader, TemplateError, nodes
-from markupsafe import Markup, escape
+from jinja2 import FunctionLoader, TemplateError
+from markupsafe import Markup
 
+from services.renderer.compiling import MailCodeGenerator
+from services.renderer.encoded_output import (
+    EncodedCodeGenerator,
+    EncodedTemplate,
+    ReadyMarkup,
+    ReadyText,
+    decoded,
+    encoded,
+    ended,
+    ready_markup,
+    ready_text,
+    values_html,
+    values_text,
+    written_html,
+    written_text,
+)
+from services.renderer.limits import (
+    Meter,
+    TookTooLong,
+    bounded,
+    joined,
+    pieces_of,
+)
+from services.renderer.page_sources import HTML, TEXT, sources_of
 from services.renderer.template_faults import SOURCE, TemplateFault, compile_fault, render_fault
 from shared.programme.definitions import Template
-from shared.programme.links import BadLinks, number_template
-from shared.programme.template_language import TRACKED, TemplateEnvironment, compiled, parse
+from shared.programme.links import BadLinks
+from shared.programme.template_language import TRACKED, TemplateEnvironment
 
-HTML, TEXT = "mail.html.j2", "mail.txt.j2"
-MOST_CHARACTERS: Final = 2_000_000
-_PIECES_AT_ONCE: Final = 5_000
-_BODY_START: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
-_BODY_END: Final = re.compile(r"</body\s*>", re.IGNORECASE)
-_NAMES_PREHEADER: Final = re.compile(r"\{[{%][^}]*\bpreheader\b")
-_NUMBERED: Final = re.compile(rf"\{{\{{ {TRACKED}\((\d+)\) \}}\}}")
-_PREHEADER: Final = (
-    '<div style="display:none;max-height:0;overflow:hidden;opacity:0;">{{ preheader }}</div>'
-)
-_PIXEL: Final = (
-    '{% if pixel %}<img src="{{ pixel }}" width="1" height="1" alt="" '
-    'style="display:block;border:0;">{% endif %}'
-)
+SLOW_IN_A_ROW: Final = 3
+"""Mails that took too long, one after the other: then the template is given up."""
+
+
+class Printed:
+    """What a template prints in both parts: ready for HTML and ready for text."""
+
+    __slots__ = ("html", "text")
+
+    def __init__(self, text: str, html: Markup | None = None) -> None:
+        """`html` is what stands for the text in HTML, if not the text itself.
+
+        Raises UnicodeEncodeError for lone surrogates.
+        """
+        self.text: ReadyText = ready_text(text)
+        self.html: ReadyMarkup = ready_markup(text if html is None else html, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a template makes of one context."""
+    """What a template makes of one context: the subject, and both parts encoded, in pieces."""
 
     subject: str
-    html: str
-    text: str
+    html: list[str]
+    text: list[str]
 
 
 class CompiledTemplate:
-    """One template version, ready to render. Raises TemplateFault when it cannot be compiled."""
+    """One template version, ready to render, by one thread at a time.
 
-    def __init__(self, template: Template) -> None:
+    Raises TemplateFault when it cannot be compiled. `clock`: CPU seconds, from any start.
+    """
+
+    def __init__(self, template: Template, clock: Callable[[], float] = time.thread_time) -> None:
         self.name = template.name
+        self._meter = Meter(clock)
+        self._slow_in_a_row = 0
+        self._variants: dict[str, jinja2.Template] = {}
         try:
-            numbered = number_template(template)
-        except BadLinks as error:
+            sources = sources_of(template)
+            self._html = _BodyEnvironment(self._meter, sources.pages, autoescape=True).get_template(
+                HTML
+            )
+            self._text = _BodyEnvironment(
+                self._meter, sources.texts, autoescape=False
+            ).get_template(TEXT)
+            self._lines = _MailEnvironment(self._meter, {}, autoescape=False)
+            self._subject = self._lines.from_string(template.subject)
+            self._preheader = self._lines.from_string(template.preheader)
+        except (BadLinks, UnicodeEncodeError) as error:
             raise TemplateFault(f"template {template.name}: {error}") from error
-        pages = {name: _links_prefixed(source) for name, source in numbered.partials.items()}
-        texts = {**pages, TEXT: _links_prefixed(numbered.text)}
-        pages[HTML] = _links_prefixed(numbered.html)
-        try:
-            pages = _with_furniture(pages, with_preheader=bool(template.preheader))
-            self._html = _environment(pages, autoescape=True).get_template(HTML)
-            plain = _environment(texts, autoescape=False)
-            self._text = plain.get_template(TEXT)
-            self._subject = plain.from_string(template.subject)
-            self._preheader = plain.from_string(template.preheader)
-            self._globals = dict(plain.globals)
         except TemplateError as error:
             raise compile_fault(template.name, error) from error
 
@@ -74,108 +103,91 @@ class CompiledTemplate:
         context: Mapping[str, Any],
         *,
         subject: str,
-        disclaimer: tuple[Markup, str],
-        links: str,
+        disclaimer: Printed,
+        unsubscribe_url: Printed,
+        links: Printed,
         pixel: str,
     ) -> Rendered:
         """Subject, HTML and text. Raises TemplateFault.
 
-        `subject` is a variant's own source, empty for the template's. `disclaimer` is for the HTML
-        and for the text. `links` is the address that a link's number is put behind; `pixel` is the
-        address of the pixel, empty for none.
+        `subject` is a variant's own source, empty for the template's. `links` is the address that
+        a link's number is put behind; `pixel` is the address of the pixel, empty for none.
         """
+        if self._slow_in_a_row >= SLOW_IN_A_ROW:
+            raise TemplateFault(
+                f"template {self.name}: it is given up, {SLOW_IN_A_ROW} mails in a row took too "
+                "long: look at its loops"
+            )
+        self._meter.start()
         part = "subject"
         try:
-            given = {**self._globals, **context}
-            line = _output(compiled(subject) if subject else self._subject, given).strip(" ")
+            given = {**self._lines.globals, **context, "unsubscribe_url": unsubscribe_url.text}
+            line = joined(_pieces(self._subject_of(subject), given)).strip(" ")
             part = "preheader"
-            given["preheader"] = _output(self._preheader, given)
+            given["preheader"] = joined(_pieces(self._preheader, given))
             part = HTML
-            page = {"disclaimer": disclaimer[0], "pixel": escape(pixel), TRACKED: escape(links)}
-            html = _output(self._html, given | page)
+            given |= {
+                "disclaimer": disclaimer.html, "unsubscribe_url": unsubscribe_url.html,
+                TRACKED: links.html, "pixel": ready_markup(pixel),
+            }  # fmt: skip
+            html = ended(_pieces(self._html, given))
             part = TEXT
-            text = _output(self._text, given | {"disclaimer": disclaimer[1], TRACKED: links})
+            given |= {
+                "disclaimer": disclaimer.text, "unsubscribe_url": unsubscribe_url.text,
+                TRACKED: links.text,
+            }  # fmt: skip
+            del given["pixel"]
+            text = ended(_pieces(self._text, given))
         except Exception as error:
             # Whatever goes wrong inside of a template is this recipient's alone.
+            self._slow_in_a_row += isinstance(error, TookTooLong)
             raise render_fault(self.name, part, error) from error
+        self._slow_in_a_row = 0
         return Rendered(line, html, text)
+
+    def _subject_of(self, source: str) -> jinja2.Template:
+        """A variant's own subject, compiled once."""
+        if not source:
+            return self._subject
+        known = self._variants.get(source)
+        if known is None:
+            known = self._variants[source] = self._lines.from_string(source)
+        return known
 
 
 class _MailEnvironment(TemplateEnvironment):
-    """The language of templates, quicker with merge data: they are exactly dicts, from JSON."""
+    """The language of templates, with the bounds on a mail."""
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if type(obj) is dict:
-            try:
-                return obj[attribute]
-            except KeyError:
-                pass
-        return super().getattr(obj, attribute)
+    code_generator_class = MailCodeGenerator
+    bounded, joined = staticmethod(bounded), staticmethod(joined)
 
+    def __init__(self, meter: Meter, sources: Mapping[str, str], *, autoescape: bool) -> None:
+        """The loader gives each source a file name, so that faults can say where they are."""
 
-def _environment(sources: Mapping[str, str], *, autoescape: bool) -> _MailEnvironment:
-    """The loader gives each source a file name, so that faults can say where they are."""
+        def found(name: str) -> tuple[str, str, None] | None:
+            return (sources[name], SOURCE + name, None) if name in sources else None
 
-    def found(name: str) -> tuple[str, str, None] | None:
-        return (sources[name], SOURCE + name, None) if name in sources else None
-
-    return _MailEnvironment(autoescape=autoescape, loader=FunctionLoader(found))
+        super().__init__(autoescape=autoescape, loader=FunctionLoader(found))
+        self.meter = meter
 
 
-def _links_prefixed(source: str) -> str:
-    """Numbered links by variable and digits instead of by a call: a fifth of the rendering."""
-    return _NUMBERED.sub(rf"{{{{ {TRACKED} }}}}\1", source)
+class _BodyEnvironment(_MailEnvironment):
+    """For the two parts of a mail, which come out encoded."""
+
+    code_generator_class = EncodedCodeGenerator
+    template_class = EncodedTemplate
+    concat = staticmethod(decoded)
+    encoded, decoded = staticmethod(encoded), staticmethod(decoded)
+    values_text, values_html = staticmethod(values_text), staticmethod(values_html)
+    written_text, written_html = staticmethod(written_text), staticmethod(written_html)
 
 
-def _with_furniture(sources: Mapping[str, str], *, with_preheader: bool) -> dict[str, str]:
-    """The sources with pixel and preheader in their places.
+def _pieces(template: jinja2.Template, context: dict[str, Any]) -> list[str]:
+    """What the template makes, in the pieces it is written in, unless it becomes too long.
 
-    The pixel goes before `</body>`, or to the end of the page; the preheader after `<body>`, unless
-    a source places it.
+    `Template.generate` without its copies of the context, which must hold the globals.
     """
-    placed = any(_NAMES_PREHEADER.search(source) for source in sources.values())
-    furnished: dict[str, str] = {}
-    for name, source in sources.items():
-        page = _BODY_END.sub(lambda end: _PIXEL + end[0], source, count=1)
-        if with_preheader and not placed:
-            page = _BODY_START.sub(lambda start: start[0] + _PREHEADER, page, count=1)
-        furnished[name] = page
-    if not any(_BODY_END.search(source) for source in sources.values()):
-        furnished[_outermost(sources)] += _PIXEL
-    return furnished
-
-
-def _outermost(sources: Mapping[str, str]) -> str:
-    """The source that the mail extends in the end: what stands outside of blocks counts there."""
-    name = HTML
-    for _ in sources:
-        try:
-            extends = parse(sources[name]).find(nodes.Extends)
-        except TemplateError:
-            break  # compiling it will say so better
-        if extends is None or not isinstance(extends.template, nodes.Const):
-            break
-        parent = extends.template.value
-        if parent not in sources:
-            break
-        name = parent
-    return name
-
-
-def _output(template: jinja2.Template, context: dict[str, Any]) -> str:
-    """What the template makes, unless it becomes too long: then it is not made to the end.
-
-    `Template.render` without its copies of the context, which must hold the globals.
-    """
-    parts: list[str] = []
-    size = 0
     try:
-        stream = template.root_render_func(template.new_context(context, shared=True))
-        while pieces := list(islice(stream, _PIECES_AT_ONCE)):
-            parts.append("".join(pieces))
-            size += len(parts[-1])
-            if size > MOST_CHARACTERS:
-                raise OverflowError(f"it makes more than {MOST_CHARACTERS} characters")
+        return pieces_of(template.root_render_func(template.new_context(context, shared=True)))
     except Exception:  # noqa: BLE001 - raised again, with the lines of the template
         template.environment.handle_exception()
-    return "".join(parts)

@@ -78,11 +78,11 @@ def trial_render(
         name = variant.template
         try:
             template = compiled.get(name) or CompiledTemplate(templates[name])
+            prepared = prepare(send, number, campaign, template)
         except TemplateFault as error:
             faults.append(f"variant {variant.name}: {error}")
             continue
         compiled[name] = template
-        prepared = prepare(send, number, campaign, template)
         refusals: dict[str, list[str]] = {}
         for where, recipient in _recipients(send, variant.name, areas, samples):
             refusal = render(recipient, prepared, signing, _DATE).refusal

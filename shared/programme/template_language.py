@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template, meta, nodes
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.programme.definitions import Campaign
@@ -33,8 +34,19 @@ TRACKED: Final = "tracked"
 """The function that numbered sources call with the number of a link."""
 
 
+LONGEST: Final = 10_000_000
+"""Characters or elements that an operator may make."""
+MOST_BITS: Final = 10_000
+"""Of a whole number that an operator may make."""
+
+
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Immutable sandbox, strict about undefined names; `a.b` looks for a key before a method."""
+    """Immutable sandbox, strict about undefined names; `a.b` looks for a key before a method.
+
+    Sums, products and powers have a bound: one expression must not fill the memory or never end.
+    """
+
+    intercepted_binops = frozenset({"+", "*", "**"})
 
     def __init__(self, *, autoescape: bool, **options: Any) -> None:
         super().__init__(autoescape=autoescape, undefined=StrictUndefined, **options)
@@ -45,6 +57,27 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Raises OverflowError for what would be too large, before it is made."""
+        if _is_too_large(operator, left, right):
+            raise OverflowError(f"{operator} makes something too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_too_large(operator: str, left: Any, right: Any) -> bool:
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length()
+        needed = {"*": bits + right.bit_length(), "**": bits * right}.get(operator, 0)
+        return needed > MOST_BITS
+    if operator == "*":
+        times = left if isinstance(left, int) else right
+        return isinstance(times, int) and (_length(left) + _length(right)) * times > LONGEST
+    return operator == "+" and _length(left) + _length(right) > LONGEST
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str | list | tuple) else 0
 
 
 @cache

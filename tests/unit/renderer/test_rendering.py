@@ -143,7 +143,9 @@ def test_a_name_that_would_end_a_header_is_a_refusal_for_that_recipient(evil: st
 def test_lone_surrogates_are_a_refusal_not_a_crash() -> None:
     recipient = a_recipient(merge={"supporter": {"first_name": "\ud800"}, "area": {"slug": "s"}})
     message = made(recipient, template=a_template(subject="x"))
-    assert message.refusal == "characters that cannot be mailed (lone surrogates)"
+    assert message.refusal == (
+        "template ask: mail.html.j2, line 1: characters that cannot be mailed (lone surrogates)"
+    )
 
 
 @pytest.mark.parametrize("part", ["html", "text"])
@@ -213,6 +215,12 @@ def test_the_size_of_a_mail_has_a_limit() -> None:
     assert made(recipient, template=template).mail is not None
     recipient = a_recipient(merge={"supporter": {"first_name": "A"}, "area": {"x": too_large}})
     message = made(recipient, template=template)
+    assert message.refusal is not None
+    assert "it makes more than 10485760 bytes" in message.refusal
+    both = a_template(html=f"{OWED}{{{{ area.x }}}}", text=f"{OWED}{{{{ area.x }}}}")
+    almost = "é" * 1_000_000
+    recipient = a_recipient(merge={"supporter": {"first_name": "A"}, "area": {"x": almost}})
+    message = made(recipient, template=both)
     assert message.refusal is not None
     assert "bytes, 10485760 at most" in message.refusal
 

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 from markupsafe import Markup
 
+from services.renderer.encoded_output import decoded
+from services.renderer.limits import MOST_BYTES, MOST_SECONDS
 from services.renderer.template_faults import TemplateFault
-from services.renderer.templates import MOST_CHARACTERS, CompiledTemplate, Rendered
+from services.renderer.templates import SLOW_IN_A_ROW, CompiledTemplate, Printed
 from tests.unit.renderer.building import OWED, a_template
 
 BASE = '<html><body class="x"><h1>{% block top %}base{% endblock %}</h1>' + OWED
 CHILD = '{% extends "base.html.j2" %}{% block top %}{{ super() }} and child{% endblock %}'
 
 
-def rendered(pixel: str = "https://t.example.org/o/x.gif", **changes: Any) -> Rendered:
+class Plain(NamedTuple):
+    """What a template made, decoded."""
+
+    subject: str
+    html: str
+    text: str
+
+
+def rendered(
+    pixel: str = "https://t.example.org/o/x.gif",
+    clock: Callable[[], float] = time.thread_time,
+    **changes: Any,
+) -> Plain:
+    return plainly(CompiledTemplate(a_template(**changes), clock), pixel)
+
+
+def plainly(template: CompiledTemplate, pixel: str = "") -> Plain:
     context = {
         "supporter": {"first_name": "Ada", "attributes": {"items": "cake"}}, "area": {"slug": "s"},
-        "send": {"name": "ask"}, "campaign": {"name": "c"}, "unsubscribe_url": "https://t/u/x",
+        "send": {"name": "ask"}, "campaign": {"name": "c"},
     }  # fmt: skip
-    return CompiledTemplate(a_template(**changes)).render(
-        context, subject="", disclaimer=(Markup("A &amp; B"), "A & B"),
-        links="https://t.example.org/c/x/", pixel=pixel,
+    made = template.render(
+        context, subject="", disclaimer=Printed("A & B", Markup("A &amp; B")),
+        unsubscribe_url=Printed("https://t/u/x"), links=Printed("https://t.example.org/c/x/"),
+        pixel=pixel,
     )  # fmt: skip
+    return Plain(made.subject, decoded(made.html), decoded(made.text))
 
 
 def fault(**changes: Any) -> str:
@@ -158,7 +183,87 @@ def test_the_preheader_stands_where_a_source_places_it_and_nowhere_else() -> Non
 
 def test_output_without_end_is_stopped() -> None:
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}abc{% endfor %}{% endfor %}"
-    assert f"it makes more than {MOST_CHARACTERS} characters" in fault(text=loop)
+    assert f"it makes more than {MOST_BYTES} bytes" in fault(text=loop, clock=lambda: 0.0)
+
+
+GROWING = "{%% set n = namespace(x=%s) %%}{%% for i in range(60) %%}%s{%% endfor %%}"
+
+
+@pytest.mark.parametrize(
+    "growing",
+    [
+        GROWING % ("'ab'", "{% set n.x = n.x ~ n.x %}"),
+        GROWING % ("'ab'", "{% set n.x = n.x + n.x %}"),
+        GROWING % ("[1]", "{% set n.x = n.x + n.x %}"),
+        GROWING % ("9", "{% set n.x = n.x * n.x %}"),
+        GROWING % ("'ab'", "{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}"),
+        "{{ 'x' * 10**9 }}",
+        "{{ (range(9) | list) * 10**9 }}",
+        "{{ 9**99999 }}",
+    ],
+)
+def test_nothing_inside_of_a_template_grows_without_end(growing: str) -> None:
+    for part in ("html", "text", "subject"):
+        assert re.search(r"it makes more than|makes something too large", fault(**{part: growing}))
+
+
+def seconds_a_look(seconds: float) -> Callable[[], float]:
+    """A clock that goes on by so much whenever it is looked at."""
+    return partial(next, itertools.count(0.0, seconds))
+
+
+MACRO = "{%% macro m(n) %%}{%% if n %%}%s{%% endif %%}{%% endmacro %%}{{ m(60) }}"
+AROUND = "{% macro around() %}{{ caller() }}{% endmacro %}"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(9) recursive %}{{ loop(range(9)) if loop.depth < 60 }}{% endfor %}",
+        MACRO % "{{ m(n - 1) }}{{ m(n - 1) }}",
+        AROUND + MACRO % "{% call around() %}{{ m(n - 1) }}{{ m(n - 1) }}{% endcall %}",
+    ],
+    ids=["loops", "recursive", "macros", "calls"],
+)
+def test_a_template_that_computes_for_long_is_stopped(endless: str) -> None:
+    said = fault(html=f"\n{endless}", clock=seconds_a_look(MOST_SECONDS / 10))
+    assert said.startswith("template ask: mail.html.j2, line 2: it computes for more than 0.5")
+
+
+def test_includes_count_as_turns() -> None:
+    tree = {str(n): f"{{% include '{n + 1}' %}}{{% include '{n + 1}' %}}" for n in range(40)}
+    said = fault(
+        html="{% include '0' %}", partials={**tree, "40": ""}, clock=seconds_a_look(MOST_SECONDS)
+    )
+    assert "it computes for more than" in said
+
+
+def test_a_template_within_its_time_is_not_stopped_by_a_slow_machine() -> None:
+    loop = "{% for a in range(99999) %}{% endfor %}"
+    assert rendered(text=loop + "end", clock=lambda: 7.0).text == "end"
+
+
+def test_a_template_that_is_always_too_slow_is_given_up() -> None:
+    clock = [0.0]
+
+    def looked_at() -> float:
+        clock[0] += MOST_SECONDS
+        return clock[0]
+
+    loop = "{% for a in range(99999) %}{% endfor %}"
+    template = CompiledTemplate(a_template(text=loop), looked_at)
+    said = []
+    for _ in range(SLOW_IN_A_ROW + 1):
+        with pytest.raises(TemplateFault) as caught:
+            plainly(template)
+        said.append(str(caught.value))
+    assert all("it computes for more than" in each for each in said[:-1])
+    assert "it is given up" in said[-1]
+    at = clock[0]
+    with pytest.raises(TemplateFault, match="it is given up"):
+        plainly(template)
+    assert clock[0] == at
 
 
 def test_long_output_with_gaps_is_whole() -> None:
