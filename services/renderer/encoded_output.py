@@ -71,7 +71,9 @@ def encoded(text: str) -> str:
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    piece = binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n").decode("ascii")
+    # Line by line: at once, it makes a line too long that ends in a space near the last column.
+    lines = [binascii.b2a_qp(line.encode(), istext=True) for line in text.split("\n")]
+    piece = b"\n".join(lines).replace(b"\n", b"\r\n").decode("ascii")
     if not piece or piece.endswith("\n"):
         return piece
     if len(piece) - piece.rfind("\n") - 1 == _LONGEST_LINE:
