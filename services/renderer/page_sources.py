@@ -1,4 +1,5 @@
-"""The sources of a template as they are compiled: links numbered, pixel and preheader placed.
+"""The sources of a template as they are compiled: links numbered, styles inlined, pixel and
+preheader placed.
 
 Lines stay where they were, so that a fault names the line its author wrote.
 """
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 
 from jinja2 import TemplateError, nodes
 
+from services.renderer.css_inlining import with_styles_inlined
 from shared.programme.definitions import Template
 from shared.programme.links import number_template
 from shared.programme.template_language import TRACKED, parse
@@ -41,11 +43,12 @@ class Sources(NamedTuple):
 
 
 def sources_of(template: Template) -> Sources:
-    """Raises BadLinks."""
+    """Raises BadLinks or BadStyles, or jinja2.TemplateSyntaxError."""
     numbered = number_template(template)
     partials = {name: _links_prefixed(source) for name, source in numbered.partials.items()}
     pages = {**partials, HTML: _links_prefixed(numbered.html)}
     texts = {**partials, TEXT: _links_prefixed(numbered.text)}
+    pages = with_styles_inlined(pages, HTML)
     return Sources(_with_furniture(pages, with_preheader=bool(template.preheader)), texts)
 
 

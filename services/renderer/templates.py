@@ -16,6 +16,7 @@ from jinja2 import FunctionLoader, TemplateError
 from markupsafe import Markup
 
 from services.renderer.compiling import MailCodeGenerator
+from services.renderer.css_inlining import BadStyles
 from services.renderer.encoded_output import (
     EncodedCodeGenerator,
     EncodedTemplate,
@@ -93,7 +94,7 @@ class CompiledTemplate:
             self._lines = _MailEnvironment(self._meter, {}, autoescape=False)
             self._subject = self._lines.from_string(template.subject)
             self._preheader = self._lines.from_string(template.preheader)
-        except (BadLinks, UnicodeEncodeError) as error:
+        except (BadLinks, BadStyles, UnicodeEncodeError) as error:
             raise TemplateFault(f"template {template.name}: {error}") from error
         except TemplateError as error:
             raise compile_fault(template.name, error) from error

@@ -55,10 +55,20 @@ class Link:
     marked_untracked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One complete start tag; its name in lower case, and where the name and the tag end."""
+
+    name: str
+    name_end: int
+    end: int
+    attributes: tuple[Attribute, ...]
+
+
 def find_links(source: str) -> Iterator[Link]:
     """Every link in order, tracked or not."""
     masked = mask(source)
-    for attributes in _anchors(masked):
+    for attributes in (tag.attributes for tag in find_tags(masked) if tag.name == "a"):
         untracked = any(each.name == "data-notrack" for each in attributes)
         for each in attributes:
             if each.name == "href" and each.end > each.start:
@@ -67,8 +77,8 @@ def find_links(source: str) -> Iterator[Link]:
                 yield Link(each.start, each.end, href, untracked)
 
 
-def _anchors(masked: str) -> Iterator[list[Attribute]]:
-    """The attributes of each complete `<a>` tag."""
+def find_tags(masked: str) -> Iterator[Tag]:
+    """Every complete start tag of a masked source, in order."""
     at = 0
     while opening := _MARKUP.search(masked, at):
         at = opening.end()
@@ -81,8 +91,8 @@ def _anchors(masked: str) -> Iterator[list[Attribute]]:
             assert found is not None
             name = "" if opening["end"] else found[0].lower()
             attributes, at = _attributes(masked, found.end())
-            if name == "a" and attributes is not None:
-                yield attributes
+            if name and attributes is not None:
+                yield Tag(name, found.end(), at, tuple(attributes))
             if name in _TEXT_ONLY:
                 at = _end_of_text_only(masked, name, at)
 
