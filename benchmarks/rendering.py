@@ -32,7 +32,7 @@ from services.renderer.rendering import Signing, bodies_for, render
 from services.renderer.templates import CompiledTemplate
 from shared.log.record import Stored
 from shared.programme.definitions import Campaign, Disclaimer, Send, Template, Variant
-from shared.programme.links import destination, number_template
+from shared.programme.links import number_template
 from shared.tokens import Token, edition_hash, send_hash, sign
 from shared.wire.batches import AudienceBatch, MessageBatch, Recipient
 from shared.wire.cloudevents import decode, encode
@@ -42,31 +42,51 @@ DATE: Final = "Mon, 04 May 2026 09:00:00 +0000"
 NOW: Final = datetime(2026, 5, 4, 9, tzinfo=UTC)
 BATCH: Final = 500
 
-_CELL = (
-    "padding:16px 24px;font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
-    "font-size:16px;line-height:26px;color:#1f2937;background:#ffffff;border-bottom:1px solid #e5e7eb;"
-    "mso-line-height-rule:exactly;-webkit-text-size-adjust:100%;-ms-text-size-adjust:100%;"
-    "mso-table-lspace:0pt;mso-table-rspace:0pt;-webkit-font-smoothing:antialiased;border-collapse:"
-    "collapse;letter-spacing:normal;text-transform:none;white-space:normal;max-width:600px;"
-    "text-align:left;vertical-align:top;word-break:break-word;overflow-wrap:anywhere;"
-)
-_ROW = (
-    '<tr><td style="{cell}"><table role="presentation" width="100%" cellpadding="0" '
-    'cellspacing="0" border="0"><tbody><tr><td width="64" style="{cell}">'
-    '<img src="https://img.example.org/{n}.png" width="48" height="48" alt="" '
-    'style="display:block;border:0;border-radius:6px;"></td><td style="{cell}">'
-    '<h2 style="margin:0 0 8px;font-size:19px;">{{{{ area.{field}_head }}}}</h2>'
-    '<p style="margin:0 0 12px;">{{{{ area.{field} }}}} &mdash; for {{{{ supporter.first_name }}}} '
-    "in {{{{ area.name }}}}, whatever the weather; bring a neighbour and good shoes.</p>"
-    '<a href="https://www.example.org/{{{{ area.slug }}}}/{field}?from=mail&amp;n={n}" '
-    'style="display:inline-block;padding:10px 18px;background:#14532d;color:#ffffff;'
-    'text-decoration:none;border-radius:6px;">Take me there</a></td></tr></tbody></table></td></tr>\n'
-)
 FIELDS: Final = ("meeting", "canvass", "stall", "phones", "leaflets", "polling")
+_TABLE: Final = 'role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"'
+_CELL: Final = (
+    "padding:16px 24px;font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
+    "font-size:16px;line-height:26px;color:#1f2937;background:#ffffff;max-width:600px;"
+    "border-bottom:1px solid #e5e7eb;border-collapse:collapse;text-align:left;vertical-align:top;"
+    "mso-line-height-rule:exactly;-webkit-text-size-adjust:100%;-ms-text-size-adjust:100%;"
+    "mso-table-lspace:0pt;mso-table-rspace:0pt;-webkit-font-smoothing:antialiased;"
+    "letter-spacing:normal;text-transform:none;white-space:normal;word-break:break-word;"
+)
+
+
+def _section(number: int, field: str) -> str:
+    return (
+        f'<tr><td style="{_CELL}"><table {_TABLE}><tbody><tr><td width="64" style="{_CELL}">'
+        f'<img src="https://img.example.org/{number}.png" width="48" height="48" alt="" '
+        f'style="display:block;border:0;border-radius:6px;"></td><td style="{_CELL}">'
+        f'<h2 style="margin:0 0 8px;font-size:19px;">{{{{ area.{field}_head }}}}</h2>'
+        f'<p style="margin:0 0 12px;">{{{{ area.{field} }}}} &mdash; whatever the day brings, '
+        "whoever is free, whatever the weather; bring a neighbour and good shoes.</p>"
+        f'<a href="https://www.example.org/{{{{ area.slug }}}}/{field}?from=mail&amp;n={number}" '
+        'style="display:inline-block;padding:10px 18px;background:#14532d;color:#ffffff;'
+        'text-decoration:none;border-radius:6px;">Take me there</a>'
+        "</td></tr></tbody></table></td></tr>\n"
+    )
+
+
+def _news(number: int) -> str:
+    link = f"https://www.example.org/page/{number}?from=mail"
+    words = f"Read on: {{{{ area.news_{number} }}}}"
+    return f'<tr><td style="{_CELL}"><a href="{link}">{words}</a></td></tr>\n'
+
+
+def _in_text(number: int, field: str) -> str:
+    return (
+        f"{{{{ area.{field}_head }}}}: whatever the weather; bring a neighbour, good shoes and an "
+        "hour, and we bring the leaflets, a map and tea.\n"
+        f"https://www.example.org/{{{{ area.slug }}}}/{field}?from=mail&n={number}\n\n"
+    )
+
+
 BASE: Final = (
-    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{{ campaign.organisation }}'
-    '</title></head>\n<body style="margin:0;padding:0;background:#eef1ee;">\n'
-    '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tbody>\n'
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    "<title>{{ campaign.organisation }}</title></head>\n"
+    f'<body style="margin:0;padding:0;background:#eef1ee;">\n<table {_TABLE}><tbody>\n'
     "{% block content %}{% endblock %}"
     f'<tr><td style="{_CELL}"><a href="{{{{ unsubscribe_url }}}}">No more mails, please</a>'
     "<br>{{ disclaimer }}</td></tr>\n</tbody></table>\n</body></html>"
@@ -78,28 +98,21 @@ PAGE: Final = (
     "{{ supporter.postcode }}.</p>{% if supporter.attributes.pledged %}<p>You pledged on "
     "{{ supporter.attributes.pledged }}: thank you.</p>{% else %}<p>Will you pledge?</p>{% endif %}"
     "</td></tr>\n"
-    + "".join(_ROW.format(cell=_CELL, n=n, field=field) for n, field in enumerate(FIELDS))
+    + "".join(_section(number, field) for number, field in enumerate(FIELDS))
     + "{% for event in area.events %}"
     f'<tr><td style="{_CELL}"><strong>{{{{ event.day }}}}, {{{{ event.time }}}}</strong><br>'
     "{{ event.place }}<br>Ask for {{ event.host }}"
     "{% if event.note %} <em>({{ event.note }})</em>{% endif %}</td></tr>\n{% endfor %}"
-    + "".join(
-        f'<tr><td style="{_CELL}"><a href="https://www.example.org/page/{n}?from=mail">'
-        f"Read on: {{{{ area.news_{n} }}}}</a></td></tr>\n"
-        for n in range(6)
-    )
+    + "".join(_news(number) for number in range(6))
     + "{% endblock %}"
 )
 TEXT: Final = (
     "Dear {{ supporter.first_name }},\n\n{{ area.organiser }} asks you and "
     "{{ supporter.attributes.household }} at {{ supporter.postcode }}.\n\n"
-    + "".join(
-        f"{{{{ area.{field}_head }}}}: whatever the weather; bring a neighbour, good shoes and an "
-        f"hour, and we bring the leaflets, a map and tea.\nhttps://www.example.org/{{{{ area.slug }}}}/{field}?from=mail&n={n}\n\n"
-        for n, field in enumerate(FIELDS)
-    )
+    + "".join(_in_text(number, field) for number, field in enumerate(FIELDS))
     + "{% for event in area.events %}{{ event.day }}, {{ event.time }}: {{ event.place }}, ask for "
-    "{{ event.host }}\n{% endfor %}\nNo more mails, please: {{ unsubscribe_url }}\n\n{{ disclaimer }}"
+    "{{ event.host }}\n{% endfor %}\n"
+    "No more mails, please: {{ unsubscribe_url }}\n\n{{ disclaimer }}"
 )
 TEMPLATE: Final = Template(
     name="bench",
@@ -164,14 +177,8 @@ def _recipient(mark: str) -> Recipient:
     }
     area |= {f"{field}_head": f"{field.title()} {mark}" for field in FIELDS}
     area |= {f"news_{n}": f"What happened in week {n}/{mark}" for n in range(6)}
-    area |= {
-        "name": f"Ward {mark}", "slug": f"ward-{mark}", "organiser": f"Zoë O'Hara {mark}",
-        "events": [
-            {"day": f"Day {n} {mark}", "time": f"{n}:15 ({mark})", "place": f"Hall & Yard {n}/{mark}",
-             "host": f"Host {mark}-{n}", "note": f"note {mark}" if n % 2 else ""}
-            for n in range(5)
-        ],
-    }  # fmt: skip
+    area |= {"name": f"Ward {mark}", "slug": f"ward-{mark}", "organiser": f"Zoë O'Hara {mark}"}
+    area["events"] = [_event(n, mark) for n in range(5)]
     supporter = {
         "first_name": f"Ada {mark}", "last_name": "Byron", "name": f"Ada {mark} Byron",
         "language": "en", "postcode": f"FK {mark}",
@@ -182,6 +189,16 @@ def _recipient(mark: str) -> Recipient:
         edition=f"FK {mark}", supporter_id=str(uuid.uuid4()), address_key="0" * 32,
         to=f"ada.{mark}@example.org", merge={"supporter": supporter, "area": area},
     )  # fmt: skip
+
+
+def _event(number: int, mark: str) -> dict[str, str]:
+    return {
+        "day": f"Day {number} {mark}",
+        "time": f"{number}:15 ({mark})",
+        "place": f"Hall & Yard {number}/{mark}",
+        "host": f"Host {mark}-{number}",
+        "note": f"note {mark}" if number % 2 else "",
+    }
 
 
 def seconds_each(people: Sequence[Recipient], make: Callable[[Recipient], str]) -> float:

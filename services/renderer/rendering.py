@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.renderer.addresses import mailbox
-from services.renderer.encoded_output import shows
 from services.renderer.headers import HeaderFault
 from services.renderer.limits import MOST_BYTES
 from services.renderer.mime import assemble
 from services.renderer.preparing import Prepared
+from services.renderer.quoted_printable import shows
 from services.renderer.template_faults import TemplateFault
 from services.renderer.templates import Printed, Rendered
 from shared.tokens import Token, edition_hash, sign

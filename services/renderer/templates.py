@@ -12,41 +12,27 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jinja2
-from jinja2 import FunctionLoader, TemplateError
+from jinja2 import TemplateError
 from markupsafe import Markup
 
-from services.renderer.compiling import MailCodeGenerator
 from services.renderer.css_inlining import BadStyles
-from services.renderer.encoded_output import (
-    EncodedCodeGenerator,
-    EncodedTemplate,
+from services.renderer.environments import LineEnvironment, PartEnvironment
+from services.renderer.limits import Meter, TookTooLong, joined, pieces_of
+from services.renderer.page_sources import HTML, TEXT, sources_of
+from services.renderer.quoted_printable import (
     ReadyMarkup,
     ReadyText,
-    decoded,
-    encoded,
     ended,
     ready_markup,
     ready_text,
-    values_html,
-    values_text,
-    written_html,
-    written_text,
 )
-from services.renderer.limits import (
-    Meter,
-    TookTooLong,
-    bounded,
-    joined,
-    pieces_of,
-)
-from services.renderer.page_sources import HTML, TEXT, sources_of
-from services.renderer.template_faults import SOURCE, TemplateFault, compile_fault, render_fault
+from services.renderer.template_faults import TemplateFault, compile_fault, render_fault
 from shared.programme.definitions import Template
 from shared.programme.links import BadLinks
-from shared.programme.template_language import TRACKED, TemplateEnvironment
+from shared.programme.template_language import TRACKED
 
-SLOW_IN_A_ROW: Final = 3
-"""Mails that took too long, one after the other: then the template is given up."""
+SLOW_AT_MOST: Final = 10
+"""Mails that took too long: then the template is given up, for it would hold all the others."""
 
 
 class Printed:
@@ -81,17 +67,14 @@ class CompiledTemplate:
     def __init__(self, template: Template, clock: Callable[[], float] = time.thread_time) -> None:
         self.name = template.name
         self._meter = Meter(clock)
-        self._slow_in_a_row = 0
+        self._slow = 0
         self._variants: dict[str, jinja2.Template] = {}
         try:
             sources = sources_of(template)
-            self._html = _BodyEnvironment(self._meter, sources.pages, autoescape=True).get_template(
-                HTML
-            )
-            self._text = _BodyEnvironment(
-                self._meter, sources.texts, autoescape=False
-            ).get_template(TEXT)
-            self._lines = _MailEnvironment(self._meter, {}, autoescape=False)
+            html = PartEnvironment(self._meter, sources.pages, autoescape=True)
+            text = PartEnvironment(self._meter, sources.texts, autoescape=False)
+            self._html, self._text = html.get_template(HTML), text.get_template(TEXT)
+            self._lines = LineEnvironment(self._meter, {}, autoescape=False)
             self._subject = self._lines.from_string(template.subject)
             self._preheader = self._lines.from_string(template.preheader)
         except (BadLinks, BadStyles, UnicodeEncodeError) as error:
@@ -114,10 +97,10 @@ class CompiledTemplate:
         `subject` is a variant's own source, empty for the template's. `links` is the address that
         a link's number is put behind; `pixel` is the address of the pixel, empty for none.
         """
-        if self._slow_in_a_row >= SLOW_IN_A_ROW:
+        if self._slow >= SLOW_AT_MOST:
             raise TemplateFault(
-                f"template {self.name}: it is given up, {SLOW_IN_A_ROW} mails in a row took too "
-                "long: look at its loops"
+                f"template {self.name}: it is given up, {SLOW_AT_MOST} mails took too long: "
+                "look at its loops"
             )
         self._meter.start()
         part = "subject"
@@ -141,9 +124,8 @@ class CompiledTemplate:
             text = ended(_pieces(self._text, given))
         except Exception as error:
             # Whatever goes wrong inside of a template is this recipient's alone.
-            self._slow_in_a_row += isinstance(error, TookTooLong)
+            self._slow += isinstance(error, TookTooLong)
             raise render_fault(self.name, part, error) from error
-        self._slow_in_a_row = 0
         return Rendered(line, html, text)
 
     def _subject_of(self, source: str) -> jinja2.Template:
@@ -154,33 +136,6 @@ class CompiledTemplate:
         if known is None:
             known = self._variants[source] = self._lines.from_string(source)
         return known
-
-
-class _MailEnvironment(TemplateEnvironment):
-    """The language of templates, with the bounds on a mail."""
-
-    code_generator_class = MailCodeGenerator
-    bounded, joined = staticmethod(bounded), staticmethod(joined)
-
-    def __init__(self, meter: Meter, sources: Mapping[str, str], *, autoescape: bool) -> None:
-        """The loader gives each source a file name, so that faults can say where they are."""
-
-        def found(name: str) -> tuple[str, str, None] | None:
-            return (sources[name], SOURCE + name, None) if name in sources else None
-
-        super().__init__(autoescape=autoescape, loader=FunctionLoader(found))
-        self.meter = meter
-
-
-class _BodyEnvironment(_MailEnvironment):
-    """For the two parts of a mail, which come out encoded."""
-
-    code_generator_class = EncodedCodeGenerator
-    template_class = EncodedTemplate
-    concat = staticmethod(decoded)
-    encoded, decoded = staticmethod(encoded), staticmethod(decoded)
-    values_text, values_html = staticmethod(values_text), staticmethod(values_html)
-    written_text, written_html = staticmethod(written_text), staticmethod(written_html)
 
 
 def _pieces(template: jinja2.Template, context: dict[str, Any]) -> list[str]:

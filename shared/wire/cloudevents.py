@@ -54,7 +54,8 @@ def encode(
 ) -> Record:
     """The record that carries `data`. `type_name` overrides the type for families of events."""
     kind = type_name or data.ce_type
-    value = data.model_dump_json(exclude_none=True).encode()
+    # As `model_dump_json`, without a string in between: a batch of mails is 15 MB.
+    value = data.__pydantic_serializer__.to_json(data, exclude_none=True)
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", id.encode()),

@@ -257,7 +257,7 @@ def test_the_comparison_finds_an_encoder_that_forgets_the_last_column(
     )
     recipient = a_recipient(merge={"supporter": {"name": "Ada Byron"}, "area": {"x": "y"}})
     simple = expected(template, recipient, a_plain_prepared(template))
-    monkeypatch.setattr("services.renderer.encoded_output._LONGEST_LINE", 77)
+    monkeypatch.setattr("services.renderer.quoted_printable._LONGEST_LINE", 77)
     message = render(recipient, a_plain_prepared(template), SIGNING, DATE)
     assert message.mail is not None
     assert "a line of a body over 76 characters" in differences(message.mail, simple)

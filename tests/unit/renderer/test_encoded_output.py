@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
 
-from services.renderer.encoded_output import (
+from services.renderer.quoted_printable import (
     SOFT_BREAK,
     decoded,
     encoded,

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.renderer.addresses import mailbox
-from services.renderer.encoded_output import encoded, ended
 from services.renderer.mime import assemble, skeleton
+from services.renderer.quoted_printable import encoded, ended
 
 quickly = settings(max_examples=40, deadline=None)
 bodies = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
