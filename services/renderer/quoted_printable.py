@@ -93,17 +93,10 @@ def values_html(values: tuple[Any, ...]) -> tuple[str, ...]:
     try:
         together = "".join(values)
     except TypeError:  # not all of them are strings
-        together = "="
-    if _has_markup(together):
-        return tuple([value_html(value) for value in values])
-    if (
-        together.isascii()
-        and together.isprintable()
-        and "=" not in together
-        and (len(together) <= _LONGEST_VALUE or max(map(len, values)) <= _LONGEST_VALUE)
-    ):
-        return values
-    return tuple([value_html(value) for value in values])
+        return values_text(tuple([str(escape(value)) for value in values]))
+    if "&" in together or "'" in together or "<" in together or ">" in together or '"' in together:
+        values = tuple([_escaped(value) for value in values])
+    return values_text(values)
 
 
 def value_text(value: object) -> str:
@@ -114,22 +107,12 @@ def value_text(value: object) -> str:
     return encoded(text).removesuffix(SOFT_BREAK)
 
 
-def value_html(value: object) -> str:
-    """One value, likewise."""
-    if type(value) is not str:
-        return value_text(str(escape(value)))
-    return value_text(_escaped(value) if _has_markup(value) else value)
-
-
-def _has_markup(text: str) -> bool:
-    """Whether something in it needs to be escaped."""
-    return "&" in text or "'" in text or "<" in text or ">" in text or '"' in text
-
-
-def _escaped(text: str) -> str:
+def _escaped(value: str) -> str:
     """As `markupsafe.escape` does it, without making Markup of it."""
+    if type(value) is not str:
+        return str(escape(value))
     return (
-        text.replace("&", "&amp;")
+        value.replace("&", "&amp;")
         .replace(">", "&gt;")
         .replace("<", "&lt;")
         .replace("'", "&#39;")
@@ -144,14 +127,16 @@ def written_text(value: object) -> str:
 
 def written_html(value: object) -> str:
     """A value of READY written by an HTML part, with what follows it."""
-    return value.encoded if type(value) is ReadyMarkup else value_html(value) + SOFT_BREAK
+    return value.encoded if type(value) is ReadyMarkup else values_html((value,))[0] + SOFT_BREAK
 
 
 def shows(pieces: Sequence[str], value: ReadyText | ReadyMarkup) -> bool:
     """Whether the value stands in encoded output: written by itself, or within something else."""
     alone = value.encoded.removesuffix(SOFT_BREAK)
-    # Backwards, because what must be there stands at the end of most mails.
-    return any(alone in piece for piece in reversed(pieces)) or str(value) in decoded(pieces)
+    for piece in reversed(pieces):  # what must be there stands at the end of most mails
+        if alone in piece:
+            return True
+    return str(value) in decoded(pieces)
 
 
 def decoded(pieces: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import jinja2
 from jinja2 import TemplateError
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from services.renderer.css_inlining import BadStyles
@@ -138,12 +139,14 @@ class CompiledTemplate:
         return known
 
 
-def _pieces(template: jinja2.Template, context: dict[str, Any]) -> list[str]:
+def _pieces(template: jinja2.Template, given: dict[str, Any]) -> list[str]:
     """What the template makes, in the pieces it is written in, unless it becomes too long.
 
-    `Template.generate` without its copies of the context, which must hold the globals.
+    `Template.generate` without its copies of what is given, which must hold the globals.
     """
+    environment = template.environment
     try:
-        return pieces_of(template.root_render_func(template.new_context(context, shared=True)))
+        context = Context(environment, given, template.name, template.blocks)
+        return pieces_of(template.root_render_func(context))
     except Exception:  # noqa: BLE001 - raised again, with the lines of the template
-        template.environment.handle_exception()
+        environment.handle_exception()
