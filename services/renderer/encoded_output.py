@@ -82,32 +82,25 @@ class EncodedCodeGenerator(MailCodeGenerator):
     def _evaluate(self, values: list[nodes.Expr], frame: Frame) -> dict[nodes.Expr, str]:
         """Write what encodes these values; the names of the variables that then hold them."""
         names = {value: self.temporary_identifier() for value in values}
-        several_lines = len({value.lineno for value in values}) > 1
-        if several_lines:
-            self.writeline("try:")
-            self.indent()
-        targets, encode = ", ".join(names.values()), self._writer("values", frame)
-        self.writeline(f"{targets}, = {encode}((", values[0])
+        plain = self.temporary_identifier()
+        self.writeline(f"{plain} = (", values[0])
         for value in values:
             self.newline(value)
             self.visit(value, frame)
             self.write(",")
-        self.write("))")
-        if several_lines:
-            self.outdent()
-            self._write_again_one_by_one(values, frame)
-        return names
-
-    def _write_again_one_by_one(self, values: list[nodes.Expr], frame: Frame) -> None:
-        """So that a fault has the line of the value that has it."""
+        self.write(")")
+        self.writeline("try:")
+        self.indent()
+        self.writeline(f"{', '.join(names.values())}, = {self._writer('values', frame)}({plain})")
+        self.outdent()
+        # One by one, so that a fault has the line of the value that has it.
         self.writeline("except Exception:")
         self.indent()
-        for value in values:
-            self.writeline(f"{self._writer('written', frame)}(", value)
-            self.visit(value, frame)
-            self.write(")")
+        for number, value in enumerate(values):
+            self.writeline(f"{self._writer('written', frame)}({plain}[{number}])", value)
         self.writeline("raise")
         self.outdent()
+        return names
 
     @staticmethod
     def _writer(kind: str, frame: Frame) -> str:

@@ -231,6 +231,12 @@ def test_a_template_that_computes_for_long_is_stopped(endless: str) -> None:
     assert said.startswith("template ask: mail.html.j2, line 2: it computes for more than 0.5")
 
 
+def test_a_block_that_shows_itself_ends_in_a_refusal() -> None:
+    block = "{% block z %}{{ area.slug }}\n{{ self.z() }}\n{{ self.z() }}{% endblock %}"
+    assert "recursion" in fault(html=block)
+    assert "recursion" in fault(html="{% include 'p' %}\n{{ area.slug }}", partials={"p": block})
+
+
 def test_includes_count_as_turns() -> None:
     tree = {str(n): f"{{% include '{n + 1}' %}}{{% include '{n + 1}' %}}" for n in range(40)}
     said = fault(
