@@ -19,7 +19,8 @@ MOST_BYTES: Final = 10 * 1024 * 1024
 MOST_SECONDS: Final = 0.5
 """Of CPU for all parts of one mail: some thousand times what a mail needs."""
 TURNS_BETWEEN_LOOKS: Final = 64
-_PIECES_AT_ONCE: Final = 5_000
+_PIECES_AT_ONCE: Final = 64
+"""Few, because one may be as large as a value is."""
 
 
 class TookTooLong(Exception):
