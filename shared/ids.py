@@ -17,8 +17,8 @@ AddressKey = NewType("AddressKey", str)
 MessageId = NewType("MessageId", str)
 SendId = NewType("SendId", str)
 
-_MESSAGES = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6d6573736167")
-_EVENTS = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6576656e7473")
+_MESSAGES = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6d6573736167").bytes
+_EVENTS = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6576656e7473").bytes
 
 
 class BadAddress(ValueError):
@@ -82,9 +82,16 @@ def _supporter_id(name: str, secret: bytes) -> SupporterId:
 
 def message_id(send_id: str, supporter_id: str, occurrence: int = 0) -> MessageId:
     """One message: uuid5 over (send, supporter, occurrence)."""
-    return MessageId(str(uuid.uuid5(_MESSAGES, f"{send_id}\x00{supporter_id}\x00{occurrence}")))
+    return MessageId(_uuid5(_MESSAGES, f"{send_id}\x00{supporter_id}\x00{occurrence}"))
 
 
 def event_id(*parts: str | int) -> str:
     """Deterministic id of an event from what makes it one."""
-    return str(uuid.uuid5(_EVENTS, "\x00".join(str(part) for part in parts)))
+    return _uuid5(_EVENTS, "\x00".join(map(str, parts)))
+
+
+def _uuid5(namespace: bytes, name: str) -> str:
+    """`str(uuid.uuid5(...))` at a third of the price: every hit has two (RFC 9562, section 5.5)."""
+    text = hashlib.sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"

@@ -89,6 +89,8 @@ class Tracker:
             fail_points=fail_points,
             metrics=self._metrics,
             on_failure=self._fail,
+            people_wait=self._spool.busy,
+            urgent=self._spool.take_urgent,
         )
         self._application = application(
             Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from services.tracker.forwarding import adopt, read_cursor
-from services.tracker.raw_hits import LinkHit, unpack
+from services.tracker.raw_hits import LinkHit, unpack_row
 from services.tracker.spool import NotKept, Spool, SpoolReader
 from shared.errors import WrongStore
 from shared.log.embedded.body import EmbeddedLog
@@ -54,7 +54,7 @@ def hit(number: int) -> LinkHit:
 
 def links(path: Path) -> list[int | None]:
     reader = SpoolReader(path)
-    found = [unpack(row.value) for row in reader.read(0, 10_000)]
+    found = [hit for row in reader.read(0, 10_000) for hit in unpack_row(row.value)]
     reader.close()
     return [one.link for one in found if isinstance(one, LinkHit)]
 
@@ -191,7 +191,7 @@ def test_an_older_copy_that_took_hits_before_the_log_could_be_asked_keeps_them_a
     adopt(reader, publisher)
 
     begin = read_cursor(publisher.cursor(), reader.spool_id, 0, reader.doubt())
-    found = [unpack(row.value) for row in reader.read(begin, 10)]
+    found = [hit for row in reader.read(begin, 10) for hit in unpack_row(row.value)]
     assert [one.link for one in found if isinstance(one, LinkHit)] == [10, 20, 30]
     for opened in (publisher, reader, log):
         opened.close()
