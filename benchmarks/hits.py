@@ -58,14 +58,12 @@ PATIENCE_SECONDS = 300.0
 AGENTS = (
     "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
     "Mozilla/5.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
-    "Gecko) Mobile/15E148",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/131.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36",
 )
 
 
-async def nothing(scope: Any, receive: Any, send: Any) -> None:
+async def nothing(_scope: Any, _receive: Any, send: Any) -> None:
     """The reference: an application that answers and does nothing else."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
@@ -181,6 +179,7 @@ def tracker(core: int) -> Iterator[Server]:
         "DOORSTEP_SECRET": SECRET_TEXT,
         "DOORSTEP_TOKEN_KEYS": json.dumps({1: base64.b64encode(TOKEN_KEY).decode()}),
         "DOORSTEP_TRACKER__PORT": str(port),
+        "DOORSTEP_TRACKER__RATE_PER_ADDRESS": "1000000",
     }
     with server(core, port, settings, "services.tracker") as running:
         yield running
@@ -242,17 +241,14 @@ def free_port() -> int:
 class Client(asyncio.Protocol):
     """One connection with at most one request in hand."""
 
-    def __init__(self, answered: Any) -> None:
-        self._answered = answered
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
         self._received = b""
+        self.due = 0.0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-
-    def ask(self, request: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         received = self._received = self._received + data
@@ -266,7 +262,68 @@ class Client(asyncio.Protocol):
         if received[9:12] not in (b"200", b"204", b"302"):
             raise SystemExit(f"hits: answered {received[:120]!r}")
         self._received = b""
-        self._answered(self)
+        self._crowd.answered(self)
+
+
+class Crowd:
+    """All connections, asking for `seconds`, flat out or at a rate."""
+
+    def __init__(self, requests: list[bytes], seconds: float, rate: float) -> None:
+        self._requests, self._seconds, self._rate = requests, seconds, rate
+        self._position = random.randrange(len(requests))
+        self._idle: list[Client] = []
+        self._in_hand = 0
+        self._began = 0.0
+        self._over = asyncio.get_running_loop().create_future()
+        self.taken = Taken(seconds, 0, 0.0)
+
+    async def run(self, port: int) -> Taken:
+        loop = asyncio.get_running_loop()
+        clients = [
+            (await loop.create_connection(lambda: Client(self), "127.0.0.1", port))[1]
+            for _ in range(CONNECTIONS)
+        ]
+        self._began = time.perf_counter()
+        self._idle += clients
+        while self._left():
+            self._ask_what_is_due()
+            await asyncio.sleep(0.0005 if self._rate else self._seconds)
+        if self._in_hand:
+            await self._over
+        self.taken.seconds = time.perf_counter() - self._began
+        for client in clients:
+            cast(asyncio.Transport, client.transport).close()
+        return self.taken
+
+    def answered(self, client: Client) -> None:
+        now = time.perf_counter()
+        self.taken.answers += 1
+        self.taken.delays_ms.append((now - client.due) * 1000)
+        self._in_hand -= 1
+        if self._rate or not self._left():
+            self._idle.append(client)
+        else:
+            self._ask(client, now)
+        if not self._in_hand and not self._left() and not self._over.done():
+            self._over.set_result(None)
+
+    def _left(self) -> bool:
+        return time.perf_counter() - self._began < self._seconds
+
+    def _ask_what_is_due(self) -> None:
+        now, asked = time.perf_counter(), self.taken.answers + self._in_hand
+        while self._idle:
+            due = self._began + asked / self._rate if self._rate else now
+            if due > now:
+                return
+            self._ask(self._idle.pop(), due)
+            asked += 1
+
+    def _ask(self, client: Client, due: float) -> None:
+        self._position = (self._position + 1) % len(self._requests)
+        self._in_hand += 1
+        client.due = due
+        cast(asyncio.Transport, client.transport).write(self._requests[self._position])
 
 
 def load(target: Server, requests: list[bytes], seconds: float, rate: float = 0.0) -> Taken:
@@ -280,55 +337,7 @@ def load(target: Server, requests: list[bytes], seconds: float, rate: float = 0.
 
 
 async def turn(target: Server, requests: list[bytes], seconds: float, rate: float) -> Taken:
-    loop = asyncio.get_running_loop()
-    taken = Taken(seconds, 0, 0.0)
-    due: dict[Client, float] = {}
-    idle: list[Client] = []
-    position = random.randrange(len(requests))
-    began = time.perf_counter()
-    done = loop.create_future()
-
-    def ask(client: Client, at: float) -> None:
-        nonlocal position
-        position = (position + 1) % len(requests)
-        due[client] = at
-        client.ask(requests[position])
-
-    def answered(client: Client) -> None:
-        now = time.perf_counter()
-        taken.answers += 1
-        taken.delays_ms.append((now - due.pop(client)) * 1000)
-        if now - began >= seconds:
-            if not due and not done.done():
-                done.set_result(None)
-        elif rate:
-            idle.append(client)
-        else:
-            ask(client, now)
-
-    clients = [
-        (await loop.create_connection(lambda: Client(answered), "127.0.0.1", target.port))[1]
-        for _ in range(CONNECTIONS)
-    ]
-    began = time.perf_counter()
-    if rate:
-        idle += clients
-        asked = 0
-        while (now := time.perf_counter()) - began < seconds:
-            while idle and began + asked / rate <= now:
-                ask(idle.pop(), began + asked / rate)
-                asked += 1
-            await asyncio.sleep(0.0005)
-    else:
-        for client in clients:
-            ask(client, began)
-    if due:
-        await done
-    taken.seconds = time.perf_counter() - began
-    for client in clients:
-        assert client.transport is not None
-        client.transport.close()
-    return taken
+    return await Crowd(requests, seconds, rate).run(target.port)
 
 
 def drain(target: Server) -> float:

@@ -93,6 +93,19 @@ class SenderSettings(Section):
 class TrackerSettings(Section):
     port: int = Field(8704, description="what people's mail programs and SES reach")
     host: str = Field("127.0.0.1", description="address to listen on")
+    own_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="where this one alone answers, when several share `port`; 0: none shares it",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description='networks whose X-Forwarded-For is believed, as JSON: `["10.0.0.0/8"]`'
+    )
+    rate_per_address: float = Field(
+        200.0, ge=0, description="requests a second from one address; 0: as many as it likes"
+    )
+    burst_per_address: float = Field(2_000.0, ge=1, description="requests it may make at once")
     topic_arns: tuple[str, ...] = Field(
         ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",),
         description="SNS topics whose messages are taken",

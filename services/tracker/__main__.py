@@ -71,7 +71,7 @@ class Tracker:
         self._name = name_of(settings)
         fail_points, programme = FailPoints(settings.fail_at), Programme()
         secret = settings.identity_secret()
-        self._server = HttpServer(own.host, own.port)
+        self._server = HttpServer(own.host, own.port, own.own_port)
         path = spool_path(settings)
         disk = DiskWatch(settings.home, settings.disk, self._metrics)
         self._spool = Spool(path, fail_points, full=disk.word)
@@ -108,8 +108,8 @@ class Tracker:
         A log that cannot be had now is waited for while people are answered.
 
         Shutdown in order: 1. take no more requests, answer those in hand; 2. commit what waits for
-        the spool; 3. forward what is in it, as far as that goes within the deadline: the rest stays
-        durable for the next start; 4. let go of the log.
+        the spool; 3. forward what is in it, as far as that goes within the deadline, and say what
+        is left: it stays durable for the next start; 4. let go of the log.
         """
         self._connecting.start()
         self._following.start()
@@ -119,13 +119,16 @@ class Tracker:
                 self._following.wait_current(0.0, LOG_SECONDS)
             if not self._ending.is_set():
                 self._server.start(self._application)
-                self._journal.info("tracker.listening", port=self._server.port)
+                self._journal.info(
+                    "tracker.listening", port=self._server.port, own_port=self._server.own_port
+                )
             while not self._ending.wait(1.0) and self._server.alive():
                 continue
         finally:
             self._server.stop()
             self._spool.close()
-            self._forwarder.stop(within_seconds=DRAIN_SECONDS)
+            left = self._forwarder.stop(within_seconds=DRAIN_SECONDS)
+            self._journal.info("tracker.drained", left=left)
             self._following.stop()
             self._connecting.close()
         if self._failure is not None:

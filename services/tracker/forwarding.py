@@ -3,7 +3,8 @@
 One thread. Outputs and the cursor `<spool id>:<next offset>` go in one commit, so that a crash
 anywhere repeats nothing and loses nothing. While the log cannot take them, or there is none yet,
 hits stay in the spool. While people wait for an answer, it rests between batches: what it takes of
-the core, they wait for. A row that cannot be made into facts goes to the dead letters in the same commit.
+the core, they wait for.
+A hit that cannot be made into facts goes to the dead letters in the same commit.
 """
 
 from __future__ import annotations
@@ -154,17 +155,19 @@ class Forwarder:
         """Wait until the log has confirmed the spool, or refused it; False when it took longer."""
         return self._open.wait(timeout_seconds)
 
-    def stop(self, within_seconds: float) -> None:
+    def stop(self, within_seconds: float) -> int:
         """Forward what is in the spool, as far as it goes in this time, then end. Without a log
-        it ends at once.
+        it ends at once. How many hits are left.
         """
         self._stop_by = time.monotonic() + within_seconds
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
+        left = self._reader.hits_from(self._next)
         self._reader.close()
         if self._publisher is not None:
             self._publisher.close()
+        return left
 
     def _run(self) -> None:
         try:

@@ -16,28 +16,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.tracker.intake import Intake, shown_user_agent
 from services.tracker.pages import not_found_page, try_again_page
 from services.tracker.raw_hits import Bearer, pack_link_hit
+from services.tracker.security import DOCUMENT_HEADERS, SECURITY_HEADERS
 
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one dot."""
 
-_NO_STORE: Final = {
-    "Cache-Control": "no-store, no-cache, must-revalidate, max-age=0, private",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 _MOST_DIGITS: Final = 4
 
 # What is sent, made once: making a response costs as much as all the rest of answering a hit.
 _PIXEL_HEAD: Final = {
     "type": "http.response.start",
     "status": 200,
-    "headers": Response(PIXEL, media_type="image/gif", headers=_NO_STORE).raw_headers,
+    "headers": Response(PIXEL, media_type="image/gif", headers=SECURITY_HEADERS).raw_headers,
 }
 _PIXEL_BODY: Final = {"type": "http.response.body", "body": PIXEL}
-_REDIRECT_HEADERS: Final = Response(status_code=302, headers=_NO_STORE).raw_headers
+_REDIRECT_HEADERS: Final = Response(status_code=302, headers=SECURITY_HEADERS).raw_headers
 _EMPTY_BODY: Final = {"type": "http.response.body", "body": b""}
-_NO_PIXEL: Final = Response(status_code=503, headers=_NO_STORE | {"Retry-After": "5"})
+_NO_PIXEL: Final = Response(status_code=503, headers=SECURITY_HEADERS | {"Retry-After": "5"})
 
 
 class Hits:
@@ -128,4 +123,6 @@ def _user_agent(scope: Scope) -> str | None:
 
 
 def _wrong_method() -> Response:
-    return Response("GET or HEAD only", status_code=405, headers={"Allow": "GET, HEAD"})
+    return Response(
+        "GET or HEAD only", status_code=405, headers=DOCUMENT_HEADERS | {"Allow": "GET, HEAD"}
+    )

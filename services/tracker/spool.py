@@ -187,18 +187,16 @@ class Spool:
 
 
 def rows(hits: Sequence[bytes], at_ms: int) -> list[Record]:
-    """The hits of a batch in rows of a bounded size. Pure."""
-    found: list[Record] = []
-    row: list[bytes] = []
+    """The hits of a batch in rows of a bounded size; the key of a row is its number of hits."""
+    parts: list[list[bytes]] = [[]]
     size = 0
     for hit in hits:
-        if row and (len(row) == ROW_HITS or size + len(hit) > ROW_BYTES):
-            found.append(Record(HITS, 0, None, pack_row(row), (), at_ms))
-            row, size = [], 0
-        row.append(hit)
+        if parts[-1] and (len(parts[-1]) == ROW_HITS or size + len(hit) > ROW_BYTES):
+            parts.append([])
+            size = 0
+        parts[-1].append(hit)
         size += len(hit)
-    found.append(Record(HITS, 0, None, pack_row(row), (), at_ms))
-    return found
+    return [Record(HITS, 0, b"%d" % len(row), pack_row(row), (), at_ms) for row in parts]
 
 
 class SpoolReader:
@@ -224,6 +222,15 @@ class SpoolReader:
     def ends(self) -> tuple[int, int]:
         """The first offset that is still there, and the next one to be written."""
         return heads(self._connection, self._topic)[0]
+
+    def hits_from(self, next_offset: int) -> int:
+        """How many hits there are from that row on."""
+        ((found,),) = self._connection.execute(
+            "select coalesce(sum(coalesce(cast(cast(key as text) as integer), 1)), 0) from record"
+            " where topic = ? and partition = 0 and offset >= ?",
+            (self._topic.number, next_offset),
+        )
+        return int(found)
 
     def wait(self, until: float) -> bool:
         """Wait for a commit until `time.monotonic()` reaches `until`."""

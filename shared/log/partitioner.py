@@ -17,8 +17,8 @@ def murmur2(data: bytes) -> int:
     """MurmurHash2 of `data`, an unsigned 32-bit number."""
     words, left = divmod(len(data), 4)
     h = 0x9747B28C ^ len(data)
-    for k in unpack_from(f"<{words}I", data):
-        k = k * _M & _MASK
+    for word in unpack_from(f"<{words}I", data):
+        k = word * _M & _MASK
         h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
     tail = data[len(data) - left :]
     if tail:

@@ -58,7 +58,7 @@ def test_no_character_of_it_can_be_another(token: Token, data: st.DataObject) ->
     if changed == text:
         return
     with pytest.raises(BadToken):
-        verify(changed, {key_id: KEY for key_id in range(256)})
+        verify(changed, dict.fromkeys(range(256), KEY))
 
 
 @pytest.mark.parametrize("text", ["", "A" * 58, "A" * 60, "A" * 58 + "\n", "\u00c5" * 59])
