@@ -180,6 +180,9 @@ class Settings(BaseSettings):
     token_keys: dict[int, SecretStr] = Field(
         default_factory=dict, description="key id to base64 key; derived from the secret if empty"
     )
+    token_keys_file: Path | None = Field(
+        None, description="file of the keys, read again when it changes; without it as above"
+    )
     action_keys: tuple[SecretStr, ...] = Field((), description="API keys for POST /actions")
     tracking_url: str = Field("http://127.0.0.1:8704", description="what links in mails begin with")
     postcodes: Path | None = Field(None, description="cache folder of the postcode directory")

@@ -29,6 +29,7 @@ from shared.observability.fail_points import FailPoints
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
+from shared.token_keys import TokenKeys
 
 DRAIN_SECONDS: Final = 15.0
 LOG_SECONDS: Final = 3.0
@@ -93,7 +94,7 @@ class Tracker:
             urgent=self._spool.take_urgent,
         )
         self._application = application(
-            Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),
+            Intake(self._spool, programme, TokenKeys(settings), clock, self._metrics),
             settings,
             Certificates(own.certificates),
             programme_ready=self._following.read,

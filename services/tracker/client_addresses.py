@@ -43,7 +43,7 @@ class ClientAddresses:
         """The client's address, or the network of an IPv6 one; None when it cannot be told.
 
         It cannot where a trusted proxy does not say for whom it asks, or where somebody on a private
-        network asks, who may be a proxy for all the world that nobody has named.
+        network asks: it may be a proxy for all the world that nobody has named.
         """
         peer = scope.get("client")
         address = str(peer[0]) if peer else ""

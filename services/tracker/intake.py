@@ -5,7 +5,6 @@ The rule of the tracker stands here: nothing is answered before it is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from services.tracker.spool import NotKept, Spool
 from shared.clock import Clock
 from shared.errors import NeverRetry
 from shared.observability.metrics import Metrics
+from shared.token_keys import TokenKeys
 from shared.tokens import BadToken, Token, verify
 
 LONGEST_USER_AGENT: Final = 512
@@ -30,18 +30,18 @@ class TooLarge(NeverRetry):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The parts that routes are made of. `keys`: key id to key; all of them verify."""
+    """The parts that routes are made of."""
 
     spool: Spool
     programme: Programme
-    keys: Mapping[int, bytes]
+    keys: TokenKeys
     clock: Clock
     metrics: Metrics
 
     def token(self, text: str) -> Token | None:
         """What the token says; None, counted, when it is forged or cut short."""
         try:
-            return verify(text, self.keys)
+            return verify(text, self.keys.verifying())
         except BadToken:
             self.metrics.hits_refused.labels("bad_token").inc()
             return None
