@@ -110,6 +110,8 @@ class TrackerSettings(Section):
         ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",),
         description="SNS topics whose messages are taken",
     )
+    queue_url: str = Field("", description="SQS queue that SES's events are read from; empty: none")
+    queue_region: str = Field("eu-west-2", description="its region, where the URL does not say it")
     certificates: Path | None = Field(None, description="folder of pinned SNS certificates")
     max_body_bytes: int = Field(262_144, ge=1_024, description="larger bodies are refused")
     sns_oldest_seconds: float = Field(3_900.0, gt=0, description="an older message is a replay")

@@ -1,9 +1,9 @@
 """The keys that sign and verify tokens: from the settings, or from a file that is read again.
 
-The file has a line for each key, `<id> <base64>` or `<id> <base64> <signs from>`; the newest id whose
-time has come signs, all verify. Services look at the file once a second and go by what it says then,
-without a restart. A new key that signs from a later time is known everywhere before it is used; where
-a file takes a while to reach every machine, that order is what keeps links working.
+The file has a line for each key, `<id> <base64>` or `<id> <base64> <signs from>`; the newest id
+whose time has come signs, all verify. Services look at the file once a second and go by what it
+says then, without a restart. A new key that signs from a later time is known everywhere before it
+is used: where a file takes a while to reach every machine, that keeps links working.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SES through boto3: the only module that imports it.
+"""SES through boto3.
 
 `total_max_attempts=1`: by default boto3 posts one send_email up to five times on a timeout, and
 SES has no idempotency token. What may be repeated is decided by the ledger, never in here.

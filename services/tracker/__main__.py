@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from services.tracker.application import application
 from services.tracker.certificates import Certificates
@@ -30,6 +30,9 @@ from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
 from shared.token_keys import TokenKeys
+
+if TYPE_CHECKING:
+    from services.tracker.event_queue import EventQueue
 
 DRAIN_SECONDS: Final = 15.0
 LOG_SECONDS: Final = 3.0
@@ -93,6 +96,7 @@ class Tracker:
             people_wait=self._spool.busy,
             urgent=self._spool.take_urgent,
         )
+        self._queue = self._event_queue(settings, clock, fail_points)
         self._application = application(
             Intake(self._spool, programme, TokenKeys(settings), clock, self._metrics),
             settings,
@@ -108,13 +112,16 @@ class Tracker:
 
         A log that cannot be had now is waited for while people are answered.
 
-        Shutdown in order: 1. take no more requests, answer those in hand; 2. commit what waits for
+        Shutdown in order: 1. take no more requests, answer those in hand, and nothing more from the
+        queue; 2. commit what waits for
         the spool; 3. forward what is in it, as far as that goes within the deadline, and say what
         is left: it stays durable for the next start; 4. let go of the log.
         """
         self._connecting.start()
         self._following.start()
         self._forwarder.start()
+        if self._queue is not None:
+            self._queue.start()
         try:
             if self._forwarder.wait_open(LOG_SECONDS) and not self._ending.is_set():
                 self._following.wait_current(0.0, LOG_SECONDS)
@@ -127,6 +134,8 @@ class Tracker:
                 continue
         finally:
             self._server.stop()
+            if self._queue is not None:
+                self._queue.stop()
             self._spool.close()
             left = self._forwarder.stop(within_seconds=DRAIN_SECONDS)
             self._journal.info("tracker.drained", left=left)
@@ -149,7 +158,20 @@ class Tracker:
         log = self._connecting.log(PUBLISHER_SECONDS)
         return None if log is None else log.publisher(self._name)
 
+    def _event_queue(
+        self, settings: Settings, clock: SystemClock, fail_points: FailPoints
+    ) -> EventQueue | None:
+        if not settings.tracker.queue_url:
+            return None
+        # boto3 costs 30 MB, and who has no queue needs none of it.
+        from services.tracker.event_queue import EventQueue  # noqa: PLC0415
+
+        return EventQueue(settings.tracker, self._spool, clock, self._metrics, fail_points)
+
     def _healthy(self) -> bool:
+        return self._working() and (self._queue is None or self._queue.alive())
+
+    def _working(self) -> bool:
         return self._spool.alive() and self._forwarder.alive() and self._following.alive()
 
     def _ready(self) -> bool:

@@ -42,8 +42,8 @@ class ClientAddresses:
     def client_of(self, scope: Scope) -> str | None:
         """The client's address, or the network of an IPv6 one; None when it cannot be told.
 
-        It cannot where a trusted proxy does not say for whom it asks, or where somebody on a private
-        network asks: it may be a proxy for all the world that nobody has named.
+        It cannot where a trusted proxy does not say for whom it asks, or where who asks is on a
+        private network: it may be a proxy for all the world that nobody has named.
         """
         peer = scope.get("client")
         address = str(peer[0]) if peer else ""

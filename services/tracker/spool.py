@@ -139,6 +139,14 @@ class Spool:
             self._urgent = self._urgent or always
         await future
 
+    def keep_now(self, hits: Sequence[bytes], at_ms: int) -> None:
+        """The same for several packed hits, from a thread of its own. Raises NotKept."""
+        if word := self._full():
+            raise NotKept(word)
+        error = self._commit(rows(hits, at_ms))
+        if error is not None:
+            raise error
+
     def close(self) -> None:
         """Take nothing more, commit what waits, end the thread."""
         with self._lock:

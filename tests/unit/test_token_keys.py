@@ -20,7 +20,9 @@ FIRST, SECOND = TokenKey(1, b"a" * 32), TokenKey(2, b"b" * 32, NOW)
 SECRET = SecretStr("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 OTHERS = st.dictionaries(
     st.integers(1, 255),
-    st.tuples(st.binary(min_size=16, max_size=64), st.none() | st.datetimes(timezones=st.just(UTC))),
+    st.tuples(
+        st.binary(min_size=16, max_size=64), st.none() | st.datetimes(timezones=st.just(UTC))
+    ),
     max_size=5,
 )  # fmt: skip
 
