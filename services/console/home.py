@@ -21,7 +21,7 @@ from shared.settings import PREFIX, Settings, read_settings
 
 SECRET: Final = "secret"  # noqa: S105 - the name of a file
 ACTION_KEY: Final = "action-key"
-TOKEN_KEYS: Final = "token-keys"
+TOKEN_KEYS: Final = "token-keys"  # noqa: S105 - the name of a file
 LOG: Final = "log.db"
 KAFKA: Final = "kafka"
 POSTGRES: Final = "postgres"

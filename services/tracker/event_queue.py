@@ -84,7 +84,7 @@ class EventQueue:
             except (BotoCoreError, ClientError) as error:
                 self._metrics.queue_failures.inc()
                 self._journal.error("tracker.queue_unreadable", reason=_said(error))
-            except Exception as error:  # noqa: BLE001 - one message, whatever is in it, stops no other
+            except Exception as error:  # noqa: BLE001 - no message may end the thread
                 self._metrics.queue_failures.inc()
                 self._journal.failure("tracker.queue_broke", error)
             self._stopping.wait(pause)

@@ -20,7 +20,8 @@ from shared.tokens import Token
 from shared.wire.supporters import AttributeValue
 
 FORMAT: Final = 1
-ROW_FORMAT: Final = 2
+FIRST_FORMAT: Final = 1
+ROW_FORMAT: Final = 3
 """Of a row with several hits. A row with one is that hit."""
 
 
@@ -119,7 +120,7 @@ _HIT: Final[TypeAdapter[RawHit]] = TypeAdapter(Annotated[RawHit, Field(discrimin
 class _Several(BaseModel):
     """A row that holds several hits."""
 
-    format: Literal[2]
+    format: Literal[3]
     hits: list[Annotated[RawHit, Field(discriminator="kind")]]
 
 
@@ -144,7 +145,7 @@ def pack_link_hit(
     said_link = "" if link is None else f'"link":{link},'
     said_agent = "" if user_agent is None else f',"user_agent":{encode_basestring(user_agent)}'
     return (
-        f'{{"kind":"{kind}","format":{FORMAT},"at_ms":{at_ms},'
+        f'{{"kind":"{kind}","format":{FIRST_FORMAT},"at_ms":{at_ms},'
         f'"bearer":{{"supporter_id":"{supporter_id}","send_hash":"{send_hash.hex()}",'
         f'"occurrence":{occurrence},"variant":{variant},"edition_hash":"{edition_hash.hex()}"}},'
         f'{said_link}"method":"{method}"{said_agent}}}'

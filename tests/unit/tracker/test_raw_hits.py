@@ -93,9 +93,9 @@ def test_what_is_no_hit_spoils_no_other_of_its_row() -> None:
     ("row", "number"),
     [
         (b'{"kind":"hologram","format":2}', 2),
-        (b'{"format":3,"pages":[]}', 3),
-        (b'{"format":3,"hits":[]}', 3),
-        (b'{"format":2,"hits":[{"kind":"hologram","format":5}]}', 5),
+        (b'{"format":4,"pages":[]}', 4),
+        (b'{"format":4,"hits":[]}', 4),
+        (b'{"format":3,"hits":[{"kind":"hologram","format":5}]}', 5),
     ],
 )
 def test_what_is_of_a_newer_format_is_left_to_a_newer_tracker(row: bytes, number: int) -> None:
