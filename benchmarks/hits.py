@@ -7,9 +7,11 @@ on the other core, over keep-alive connections that each wait for an answer befo
 The two take turns, and each value is the median of its turns.
 
 `p50_ms` and `p99_ms` are those of the tracker at half the load it took, from when a request was
-due. `cpu_us_per_hit` holds all threads of the tracker, the forwarder among them;
-`forwarded_per_second` is how fast the hits that are left in the spool then reach the log. At last
-every hit that was answered must be on `events`.
+due. `cpu_us_per_hit` holds all threads of the tracker, also what the forwarder did meanwhile, which
+rests while people wait; `cpu_ratio` is the part of it that the reference takes, which travels
+better where others use the cores, too. What was left in the spool is then forwarded:
+`forwarded_per_second`, with `forwarding_cpu_us` for each hit. At last every hit that was answered
+must be on `events`.
 
     make bench NAME=hits [BENCH_OPTIONS="--seconds 5 --turns 3"]
 """
@@ -93,6 +95,8 @@ def main() -> None:
         answered = ours.answered
     check_all_on_the_log(answered)
     rate, bare = median_rate(flat_out, 1), median_rate(flat_out, 0)
+    cpu = median(own.cpu_us for _, own in flat_out)
+    bare_cpu = median(other.cpu_us for other, _ in flat_out)
     delays = sorted(half.delays_ms)
     print(
         json.dumps(
@@ -102,12 +106,15 @@ def main() -> None:
                 "unit": "durable hits/s",
                 "reference": round(bare),
                 "ratio": round(rate / bare, 2),
-                "cpu_us_per_hit": round(median(own.cpu_us for _, own in flat_out), 1),
-                "reference_cpu_us": round(median(other.cpu_us for other, _ in flat_out), 1),
+                "cpu_us_per_hit": round(cpu, 1),
+                "reference_cpu_us": round(bare_cpu, 1),
+                "cpu_ratio": round(bare_cpu / cpu, 2),
                 "half_load_per_second": round(half.rate),
                 "p50_ms": round(delays[len(delays) // 2], 1),
                 "p99_ms": round(delays[int(len(delays) * 0.99)], 1),
-                "forwarded_per_second": round(drained),
+                "left_in_spool": drained.answers,
+                "forwarded_per_second": round(drained.rate),
+                "forwarding_cpu_us": round(drained.cpu_us, 1),
                 "connections": CONNECTIONS,
                 "hits": answered,
                 "cores": len(cores),
@@ -340,16 +347,20 @@ async def turn(target: Server, requests: list[bytes], seconds: float, rate: floa
     return await Crowd(requests, seconds, rate).run(target.port)
 
 
-def drain(target: Server) -> float:
-    """Wait until all that was answered is on the log; hits a second meanwhile."""
+def drain(target: Server) -> Taken:
+    """Wait until all that was answered is on the log; what was left in the spool, and how fast it
+    came.
+    """
     log = EmbeddedLog(HOME / "log.db", PARTITIONS)
-    before, began = on_the_log(log), time.perf_counter()
+    spent, began = target.cpu_seconds(), time.perf_counter()
+    left = target.answered - on_the_log(log)
     while (there := on_the_log(log)) < target.answered:
         if time.perf_counter() - began > PATIENCE_SECONDS:
             sys.exit(f"hits: only {there} of {target.answered} hits reached the log")
         time.sleep(0.02)
     log.close()
-    return (there - before) / (time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Taken(seconds, left, (target.cpu_seconds() - spent) / max(left, 1) * 1e6)
 
 
 def on_the_log(log: EmbeddedLog) -> int:

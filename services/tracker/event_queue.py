@@ -91,7 +91,7 @@ class EventQueue:
             pause = min(pause * 2, LONGEST_BACK_OFF)
 
     def _turn(self) -> None:
-        """One long poll. Raises NotKept, ClientError or BotoCoreError; what is not kept then was not
+        """One long poll. Raises NotKept, ClientError or BotoCoreError; what is not kept was not
         deleted.
         """
         answer = self._client.receive_message(
