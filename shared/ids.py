@@ -17,8 +17,8 @@ AddressKey = NewType("AddressKey", str)
 MessageId = NewType("MessageId", str)
 SendId = NewType("SendId", str)
 
-_MESSAGES = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6d6573736167")
-_EVENTS = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6576656e7473")
+_MESSAGES = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6d6573736167").bytes
+_EVENTS = uuid.UUID("6f6c1b1e-5c57-5d0e-9a62-6576656e7473").bytes
 
 
 class BadAddress(ValueError):
@@ -90,10 +90,8 @@ def event_id(*parts: str | int) -> str:
     return _uuid5(_EVENTS, "\x00".join(map(str, parts)))
 
 
-def _uuid5(namespace: uuid.UUID, name: str) -> str:
-    """The text of `uuid.uuid5`, by hand: every event has one, and the object costs more than it."""
-    digest = bytearray(hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest())
-    digest[6] = 0x50 | digest[6] & 0x0F
-    digest[8] = 0x80 | digest[8] & 0x3F
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
+def _uuid5(namespace: bytes, name: str) -> str:
+    """`str(uuid.uuid5(...))` at a third of the price: every hit has two (RFC 9562, section 5.5)."""
+    text = hashlib.sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"

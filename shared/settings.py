@@ -96,10 +96,25 @@ class SenderSettings(Section):
 class TrackerSettings(Section):
     port: int = Field(8704, description="what people's mail programs and SES reach")
     host: str = Field("127.0.0.1", description="address to listen on")
+    own_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="where this one alone answers, when several share `port`; 0: none shares it",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description='networks whose X-Forwarded-For is believed, as JSON: `["10.0.0.0/8"]`'
+    )
+    rate_per_address: float = Field(
+        200.0, ge=0, description="requests a second from one address; 0: as many as it likes"
+    )
+    burst_per_address: float = Field(2_000.0, ge=1, description="requests it may make at once")
     topic_arns: tuple[str, ...] = Field(
         ("arn:aws:sns:eu-west-2:000000000000:doorstep-ses-events",),
         description="SNS topics whose messages are taken",
     )
+    queue_url: str = Field("", description="SQS queue that SES's events are read from; empty: none")
+    queue_region: str = Field("eu-west-2", description="its region, where the URL does not say it")
     certificates: Path | None = Field(None, description="folder of pinned SNS certificates")
     max_body_bytes: int = Field(262_144, ge=1_024, description="larger bodies are refused")
     sns_oldest_seconds: float = Field(3_900.0, gt=0, description="an older message is a replay")
@@ -169,6 +184,9 @@ class Settings(BaseSettings):
     secret_file: Path | None = Field(None, description="file that holds the secret")
     token_keys: dict[int, SecretStr] = Field(
         default_factory=dict, description="key id to base64 key; derived from the secret if empty"
+    )
+    token_keys_file: Path | None = Field(
+        None, description="file of the keys, read again when it changes; without it as above"
     )
     action_keys: tuple[SecretStr, ...] = Field((), description="API keys for POST /actions")
     tracking_url: str = Field("http://127.0.0.1:8704", description="what links in mails begin with")

@@ -21,6 +21,7 @@ from shared.settings import PREFIX, Settings, read_settings
 
 SECRET: Final = "secret"  # noqa: S105 - the name of a file
 ACTION_KEY: Final = "action-key"
+TOKEN_KEYS: Final = "token-keys"  # noqa: S105 - the name of a file
 LOG: Final = "log.db"
 KAFKA: Final = "kafka"
 POSTGRES: Final = "postgres"
@@ -38,6 +39,8 @@ def read_home(home: Path | None, environment: Mapping[str, str] | None = None) -
         kept["secret_file"] = settings.home / SECRET
     if not settings.action_keys and (settings.home / ACTION_KEY).is_file():
         kept["action_keys"] = (SecretStr((settings.home / ACTION_KEY).read_text().strip()),)
+    if not settings.token_keys and settings.token_keys_file is None:
+        kept["token_keys_file"] = settings.home / TOKEN_KEYS
     if "log" not in settings.model_fields_set and (settings.home / KAFKA).is_file():
         kept["log"] = (settings.home / KAFKA).read_text().strip()
     given_store = {"postgres", "postgres_file"} & settings.model_fields_set
@@ -159,6 +162,8 @@ def handed_down(settings: Settings, environment: Mapping[str, str]) -> dict[str,
         found[f"{PREFIX}POSTGRES_FILE"] = str(settings.postgres_file)
     if settings.secret_file is not None:
         found[f"{PREFIX}SECRET_FILE"] = str(settings.secret_file)
+    if settings.token_keys_file is not None:
+        found[f"{PREFIX}TOKEN_KEYS_FILE"] = str(settings.token_keys_file)
     if settings.action_keys and f"{PREFIX}ACTION_KEYS" not in found:
         keys = ",".join(f'"{key.get_secret_value()}"' for key in settings.action_keys)
         found[f"{PREFIX}ACTION_KEYS"] = f"[{keys}]"

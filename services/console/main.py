@@ -22,6 +22,7 @@ from services.console import (
     events,
     halting,
     importing,
+    keys,
     lag,
     moving,
     plan,
@@ -98,6 +99,7 @@ _GROUPS: tuple[tuple[typer.Typer, str, str], ...] = (
     (dead_letters.app, "dead-letters", _RUNNING),
     (topics.app, "topics", _RUNNING),
     (restoring.app, "restore", _RUNNING),
+    (keys.app, "keys", _RUNNING),
 )
 
 for _command, _panel in _COMMANDS:

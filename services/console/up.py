@@ -73,7 +73,7 @@ def up(
     renderers: Annotated[int, typer.Option("--renderers", min=1, help="How many.")] = 1,
     senders: Annotated[int, typer.Option("--senders", min=1, help="How many.")] = 1,
     trackers: Annotated[
-        int, typer.Option("--trackers", min=1, help="How many; put a proxy in front of them.")
+        int, typer.Option("--trackers", min=1, help="How many; they share one port.")
     ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Pass the services' log lines on, as JSON.")
@@ -133,7 +133,10 @@ def may_be_several(settings: Settings, counts: Mapping[Service, int]) -> None:
 
 
 def chosen(settings: Settings, counts: Mapping[Service, int]) -> list[Instance]:
-    """Every instance with a port of its own. Raises Misconfigured when a service's is taken."""
+    """Every instance with a port of its own. Raises Misconfigured when a service's is taken.
+
+    Several trackers share the service's port, beside the ones where each answers alone.
+    """
     firsts = {service: int(getattr(settings, service).port) for service in SERVICES}
     for service, port in firsts.items():
         if _taken(port):
@@ -143,9 +146,11 @@ def chosen(settings: Settings, counts: Mapping[Service, int]) -> list[Instance]:
             )
     used, instances = set(firsts.values()), []
     for service, first in firsts.items():
-        instances.append(Instance(service, service, HOST, first))
-        for number in range(2, counts[service] + 1):
-            port = first + PORTS_APART * (number - 1)
+        shared = service == "tracker" and counts[service] > 1
+        if not shared:
+            instances.append(Instance(service, service, HOST, first))
+        for number in range(1 if shared else 2, counts[service] + 1):
+            port = first + PORTS_APART * (number if shared else number - 1)
             while port in used or port > 65_535 or _taken(port):
                 port = free_port()
             used.add(port)
@@ -197,7 +202,7 @@ def _programs(
         Program(
             each.name,
             [sys.executable, "-m", f"services.{each.service}"],
-            _environment_of(each, environment),
+            _environment_of(each, environment, settings),
             logs / f"{each.name}.log",
             lambda each=each: services.is_ready(each),  # type: ignore[misc]
         )
@@ -206,8 +211,13 @@ def _programs(
     return programs
 
 
-def _environment_of(instance: Instance, environment: Mapping[str, str]) -> dict[str, str]:
-    found = {**environment, f"{PREFIX}{instance.service.upper()}__PORT": str(instance.port)}
+def _environment_of(
+    instance: Instance, environment: Mapping[str, str], settings: Settings
+) -> dict[str, str]:
+    setting = f"{PREFIX}{instance.service.upper()}__PORT"
+    if instance.service == "tracker" and instance.port != settings.tracker.port:
+        setting = f"{PREFIX}TRACKER__OWN_PORT"
+    found = {**environment, setting: str(instance.port)}
     if instance.name != instance.service:
         found[f"{PREFIX}INSTANCE"] = instance.name.removeprefix(f"{instance.service}-")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -27,6 +28,7 @@ from shared.observability.disk import watch
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
+from shared.token_keys import TokenKeys
 
 GROUP = "renderer"
 
@@ -42,8 +44,7 @@ class RendererService:
         self._log = open_log(settings)
         self._book, self._lock = Book(), threading.Lock()
         self._table = Table(self._log.follow(PROGRAMME), self._book.apply)
-        keys = settings.token_key_ring()
-        self._signing = Signing(settings.tracking_url, max(keys), keys[max(keys)])
+        self._keys, self._tracking_url = TokenKeys(settings), settings.tracking_url
         handler = Renderer(Preparer(self._book), self._signing, clock, metrics)
         member = self._log.join(GROUP, (AUDIENCE,), lease_seconds=settings.loop.lease_seconds)
         work = StatelessWork(GROUP, member, handler, clock, FailPoints(settings.fail_at), metrics)
@@ -76,6 +77,10 @@ class RendererService:
         with self._lock:
             self._table.refresh()
 
+    def _signing(self, now: datetime) -> Signing:
+        key_id, key = self._keys.signing(now)
+        return Signing(self._tracking_url, key_id, key)
+
     async def _trial(self, request: Request) -> JSONResponse:
         """`{"send": NAME}` to `{"faults": [...]}`: a trial render of every variant and edition."""
         try:
@@ -84,7 +89,7 @@ class RendererService:
             return JSONResponse({"error": 'wanted: {"send": "NAME"}'}, status_code=400)
         with self._lock:
             try:
-                faults = trial(self._book, name, self._signing)
+                faults = trial(self._book, name, self._signing(datetime.now(UTC)))
             except RetryLater as error:
                 faults = [str(error)]
         return JSONResponse({"faults": faults})

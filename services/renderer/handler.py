@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from services.renderer.batches import records_of, render_batch
 from services.renderer.preparing import Preparer
@@ -18,20 +19,26 @@ class Renderer:
     """Stateless; positions live in the log."""
 
     def __init__(
-        self, preparer: Preparer, signing: Signing, clock: Clock, metrics: Metrics
+        self,
+        preparer: Preparer,
+        signing_at: Callable[[datetime], Signing],
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
-        self._preparer, self._signing = preparer, signing
+        """`signing_at`: what a mail that is rendered at that time is signed with."""
+        self._preparer, self._signing_at = preparer, signing_at
         self._clock, self._metrics = clock, metrics
 
     def handle(self, deliveries: Sequence[Delivery]) -> list[Record]:
         """Raises RetryLater while a definition has not arrived; then nothing was rendered."""
         now = self._clock.now()
+        signing = self._signing_at(now)
         records: list[Record] = []
         for delivery in deliveries:
             batch = delivery.envelope.data
             if isinstance(batch, AudienceBatch):
                 check_partition(batch, delivery.stored)
-                rendered = render_batch(batch, self._preparer, self._signing, now)
+                rendered = render_batch(batch, self._preparer, signing, now)
                 refused = sum(entry.refusal is not None for entry in rendered.entries)
                 self._metrics.rendered.labels("rendered").inc(len(rendered.entries) - refused)
                 self._metrics.rendered.labels("refused").inc(refused)

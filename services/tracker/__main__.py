@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from services.tracker.application import application
 from services.tracker.certificates import Certificates
@@ -29,6 +29,10 @@ from shared.observability.fail_points import FailPoints
 from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
+from shared.token_keys import TokenKeys
+
+if TYPE_CHECKING:
+    from services.tracker.event_queue import EventQueue
 
 DRAIN_SECONDS: Final = 15.0
 LOG_SECONDS: Final = 3.0
@@ -71,7 +75,7 @@ class Tracker:
         self._name = name_of(settings)
         fail_points, programme = FailPoints(settings.fail_at), Programme()
         secret = settings.identity_secret()
-        self._server = HttpServer(own.host, own.port)
+        self._server = HttpServer(own.host, own.port, own.own_port)
         path = spool_path(settings)
         disk = DiskWatch(settings.home, settings.disk, self._metrics)
         self._spool = Spool(path, fail_points, full=disk.word)
@@ -89,9 +93,12 @@ class Tracker:
             fail_points=fail_points,
             metrics=self._metrics,
             on_failure=self._fail,
+            people_wait=self._spool.busy,
+            urgent=self._spool.take_urgent,
         )
+        self._queue = self._event_queue(settings, clock, fail_points)
         self._application = application(
-            Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),
+            Intake(self._spool, programme, TokenKeys(settings), clock, self._metrics),
             settings,
             Certificates(own.certificates),
             programme_ready=self._following.read,
@@ -105,25 +112,33 @@ class Tracker:
 
         A log that cannot be had now is waited for while people are answered.
 
-        Shutdown in order: 1. take no more requests, answer those in hand; 2. commit what waits for
-        the spool; 3. forward what is in it, as far as that goes within the deadline: the rest stays
-        durable for the next start; 4. let go of the log.
+        Shutdown in order: 1. take no more requests, answer those in hand, and nothing more from the
+        queue; 2. commit what waits for
+        the spool; 3. forward what is in it, as far as that goes within the deadline, and say what
+        is left: it stays durable for the next start; 4. let go of the log.
         """
         self._connecting.start()
         self._following.start()
         self._forwarder.start()
+        if self._queue is not None:
+            self._queue.start()
         try:
             if self._forwarder.wait_open(LOG_SECONDS) and not self._ending.is_set():
                 self._following.wait_current(0.0, LOG_SECONDS)
             if not self._ending.is_set():
                 self._server.start(self._application)
-                self._journal.info("tracker.listening", port=self._server.port)
+                self._journal.info(
+                    "tracker.listening", port=self._server.port, own_port=self._server.own_port
+                )
             while not self._ending.wait(1.0) and self._server.alive():
                 continue
         finally:
             self._server.stop()
+            if self._queue is not None:
+                self._queue.stop()
             self._spool.close()
-            self._forwarder.stop(within_seconds=DRAIN_SECONDS)
+            left = self._forwarder.stop(within_seconds=DRAIN_SECONDS)
+            self._journal.info("tracker.drained", left=left)
             self._following.stop()
             self._connecting.close()
         if self._failure is not None:
@@ -143,7 +158,20 @@ class Tracker:
         log = self._connecting.log(PUBLISHER_SECONDS)
         return None if log is None else log.publisher(self._name)
 
+    def _event_queue(
+        self, settings: Settings, clock: SystemClock, fail_points: FailPoints
+    ) -> EventQueue | None:
+        if not settings.tracker.queue_url:
+            return None
+        # boto3 costs 30 MB, and who has no queue needs none of it.
+        from services.tracker.event_queue import EventQueue  # noqa: PLC0415
+
+        return EventQueue(settings.tracker, self._spool, clock, self._metrics, fail_points)
+
     def _healthy(self) -> bool:
+        return self._working() and (self._queue is None or self._queue.alive())
+
+    def _working(self) -> bool:
         return self._spool.alive() and self._forwarder.alive() and self._following.alive()
 
     def _ready(self) -> bool:

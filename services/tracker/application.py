@@ -1,4 +1,7 @@
-"""The one application: pixel and links in front, then pages, actions, notifications, and health."""
+"""The one application: pixel and links in front, then pages, actions, notifications, and health.
+
+The rate limit stands before all of them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,13 @@ from starlette.types import ASGIApp
 
 from services.tracker.actions import Actions
 from services.tracker.certificates import Certificates
+from services.tracker.client_addresses import ClientAddresses
 from services.tracker.hits import Hits
 from services.tracker.intake import Intake
 from services.tracker.notifications import Notifications
 from services.tracker.pages import not_found_page
+from services.tracker.rate_limits import Allowances, RateLimited
+from services.tracker.security import Secured
 from services.tracker.unsubscribing import Unsubscribing
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -59,7 +65,13 @@ def application(
         ],
         exception_handlers={404: _not_found},
     )
-    return Hits(intake, programme_ready, pages)
+    whole = Hits(intake, programme_ready, Secured(pages))
+    addresses = ClientAddresses(own.trusted_proxies)
+    if not own.rate_per_address:
+        return whole
+    allowances = Allowances(own.rate_per_address, own.burst_per_address)
+    refused = intake.metrics.hits_refused.labels("rate")
+    return RateLimited(whole, allowances, addresses, refused)
 
 
 def _health(

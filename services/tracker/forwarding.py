@@ -2,8 +2,9 @@
 
 One thread. Outputs and the cursor `<spool id>:<next offset>` go in one commit, so that a crash
 anywhere repeats nothing and loses nothing. While the log cannot take them, or there is none yet,
-hits stay in the spool.
-A row that cannot be made into facts goes to the dead letters in the same commit.
+hits stay in the spool. While people wait for an answer, it rests between batches: what it takes of
+the core, they wait for.
+A hit that cannot be made into facts goes to the dead letters in the same commit.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Final
 import apsw
 
 from services.tracker.facts import Making, records
-from services.tracker.raw_hits import Bearer, RawHit, SesHit, unpack
+from services.tracker.raw_hits import Bearer, Malformed, RawHit, SesHit, pack, unpack_row
 from services.tracker.spool import HITS, SpoolReader
 from shared.clock import Clock, boot_seconds, to_ms
-from shared.errors import DoorstepError, NeverRetry, RetryLater, StorageFailed, WrongStore
+from shared.errors import DoorstepError, RetryLater, StorageFailed, WrongStore
 from shared.log.port import Publisher
 from shared.log.record import Record, Stored
 from shared.loop.delivery import dead_letter
@@ -29,10 +30,14 @@ from shared.observability.logs import Journal
 from shared.observability.metrics import Metrics
 
 GROUP: Final = "tracker"
-BATCH: Final = 500
-TRIM_BEHIND: Final = 10_000
+BATCH_ROWS: Final = 250
+TRIM_BEHIND: Final = 1_000
 """While hits keep coming, forwarded rows are wiped only when this many have gathered."""
 IDLE_SECONDS: Final = 0.5
+REST: Final = 4.0
+"""So much longer than a batch took it rests after it, while people wait."""
+REST_SECONDS: Final = 10.0
+"""It does not rest any more when the oldest hit has waited this long."""
 FIRST_BACK_OFF: Final = 0.1
 LONGEST_BACK_OFF: Final = 5.0
 PROGRAMME_SECONDS: Final = 2.0
@@ -79,6 +84,14 @@ def read_cursor(cursor: str, spool_id: str, first: int, following: int) -> int:
     return int(number)
 
 
+def rest_seconds(took_seconds: float, age_seconds: float, *, people_wait: bool) -> float:
+    """How long to rest after a batch, so that a full core answers people first. Pure.
+
+    `age_seconds`: of the oldest hit not yet forwarded.
+    """
+    return REST * took_seconds if people_wait and age_seconds < REST_SECONDS else 0.0
+
+
 def adopt(reader: SpoolReader, publisher: Publisher) -> None:
     """Let the log and this spool belong together from now on, whatever was before.
 
@@ -109,10 +122,14 @@ class Forwarder:
         fail_points: FailPoints,
         metrics: Metrics,
         on_failure: Callable[[DoorstepError], None],
+        people_wait: Callable[[], bool] = lambda: False,
+        urgent: Callable[[], bool] = lambda: False,
     ) -> None:
         """`on_failure` hears why it ended by itself: WrongStore, when the spool and the log do not
-        belong together.
+        belong together. `urgent`: whether something came in since it was last asked that is to be
+        forwarded without a rest, with all that came before it.
         """
+        self._people_wait, self._urgent, self._hurry = people_wait, urgent, False
         self._reader, self._open_publisher, self._making = reader, open_publisher, making
         self._wait_current, self._on_failure = wait_current, on_failure
         self._clock, self._fail_points, self._metrics = clock, fail_points, metrics
@@ -138,17 +155,19 @@ class Forwarder:
         """Wait until the log has confirmed the spool, or refused it; False when it took longer."""
         return self._open.wait(timeout_seconds)
 
-    def stop(self, within_seconds: float) -> None:
+    def stop(self, within_seconds: float) -> int:
         """Forward what is in the spool, as far as it goes in this time, then end. Without a log
-        it ends at once.
+        it ends at once. How many hits are left.
         """
         self._stop_by = time.monotonic() + within_seconds
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
+        left = self._reader.hits_from(self._next)
         self._reader.close()
         if self._publisher is not None:
             self._publisher.close()
+        return left
 
     def _run(self) -> None:
         try:
@@ -190,36 +209,55 @@ class Forwarder:
 
     def _forward_all(self, publisher: Publisher) -> None:
         while not self._over():
-            batch = self._reader.read(self._next, BATCH)
+            began = time.monotonic()
+            self._hurry = self._urgent() or self._hurry
+            batch = self._reader.read(self._next, BATCH_ROWS)
             self._note_age(batch)
             if batch:
                 self._forward(publisher, batch)
                 self._trim(TRIM_BEHIND)
+                self._rest(time.monotonic() - began)
                 continue
+            self._hurry = False
             if self._stopping.is_set():
                 break
             self._trim(0)
             self._reader.wait(time.monotonic() + IDLE_SECONDS)
+
+    def _rest(self, took_seconds: float) -> None:
+        people_wait = self._people_wait() and not self._hurry
+        pause = rest_seconds(took_seconds, self._age_seconds(), people_wait=people_wait)
+        if pause:
+            self._stopping.wait(pause)
 
     def _over(self) -> bool:
         return self._stopping.is_set() and time.monotonic() >= self._stop_by
 
     def _forward(self, publisher: Publisher, batch: Sequence[Stored]) -> None:
         """Make facts of a batch and commit them with the cursor."""
-        hits = [self._unpacked(stored) for stored in batch]
-        if not self._know_sends([hit for _, hit in hits]):
+        hits = [
+            (stored, place, hit)
+            for stored in batch
+            for place, hit in enumerate(unpack_row(stored.value))
+        ]
+        if not self._know_sends([hit for _, _, hit in hits]):
             return
-        outputs = [record for stored, hit in hits for record in self._outputs(stored, hit)]
+        outputs = [record for found in hits for record in self._outputs(*found)]
         next_offset = batch[-1].offset + 1
         self._fail_points.reach("tracker.forward.before_commit")
         cursor = f"{self._reader.spool_id}:{next_offset}"
-        if not self._commit(publisher, outputs, cursor, batch):
+        if not self._commit(publisher, outputs, cursor, len(hits), batch):
             return
         self._fail_points.reach("tracker.forward.after_commit")
         self._next = next_offset
 
     def _commit(
-        self, publisher: Publisher, outputs: Sequence[Record], cursor: str, batch: Sequence[Stored]
+        self,
+        publisher: Publisher,
+        outputs: Sequence[Record],
+        cursor: str,
+        hits: int,
+        batch: Sequence[Stored],
     ) -> bool:
         """Try until it works; False when time ran out. After trouble, the log says what is out."""
         pause = FIRST_BACK_OFF
@@ -230,19 +268,13 @@ class Forwarder:
                 publisher.commit(outputs, cursor)
                 return True
             except TROUBLE as error:
-                self._journal.warning("tracker.log_unavailable", hits=len(batch), reason=str(error))
+                self._journal.warning("tracker.log_unavailable", hits=hits, reason=str(error))
             self._note_age(batch)
             self._wait(pause)
             pause = min(pause * 2, LONGEST_BACK_OFF)
         return False
 
-    def _unpacked(self, stored: Stored) -> tuple[Stored, RawHit | NeverRetry]:
-        try:
-            return stored, unpack(stored.value)
-        except NeverRetry as error:
-            return stored, error
-
-    def _know_sends(self, hits: Sequence[RawHit | NeverRetry]) -> bool:
+    def _know_sends(self, hits: Sequence[RawHit | Malformed]) -> bool:
         """Make sure the programme is known as it stood when these hits came in.
 
         A send that is not in it then, is not in it at all. False when time ran out.
@@ -259,18 +291,22 @@ class Forwarder:
                 return False
         return True
 
-    def _outputs(self, stored: Stored, hit: RawHit | NeverRetry) -> list[Record]:
+    def _outputs(self, stored: Stored, place: int, hit: RawHit | Malformed) -> list[Record]:
+        """Of the hit that has this place in its row, from 0."""
+        spool_id = self._reader.spool_id
+        of_row = f".{place}" if place else ""
         try:
-            if isinstance(hit, NeverRetry):
+            if isinstance(hit, Malformed):
                 raise hit
-            return records(hit, f"{self._reader.spool_id}:{stored.offset}", self._making)
-        except Exception as error:  # noqa: BLE001 - one row, whatever is wrong with it, stops no other
+            return records(hit, f"{spool_id}:{stored.offset}{of_row}", self._making)
+        except Exception as error:  # noqa: BLE001 - one hit, whatever is wrong with it, stops no other
             self._metrics.dead_letters.labels(HITS).inc()
             self._journal.error(
                 "tracker.dead_letter", offset=stored.offset, error=type(error).__name__
             )
-            place = replace(stored, topic=f"spool/{self._reader.spool_id}")
-            return [dead_letter(place, error, GROUP, self._clock.now())]
+            text = hit.text if isinstance(hit, Malformed) else pack(hit)
+            refused = replace(stored, topic=f"spool/{spool_id}{of_row}", value=text)
+            return [dead_letter(refused, error, GROUP, self._clock.now())]
 
     def _trim(self, behind: int) -> None:
         """Wipe forwarded rows while more than `behind` of them are still there."""
@@ -297,5 +333,5 @@ class Forwarder:
             self._stopping.wait(seconds)
 
 
-def _bearer(hit: RawHit | NeverRetry) -> Bearer | None:
-    return None if isinstance(hit, (NeverRetry, SesHit)) else hit.bearer
+def _bearer(hit: RawHit | Malformed) -> Bearer | None:
+    return None if isinstance(hit, (Malformed, SesHit)) else hit.bearer

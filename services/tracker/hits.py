@@ -15,26 +15,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.tracker.intake import Intake, shown_user_agent
 from services.tracker.pages import not_found_page, try_again_page
-from services.tracker.raw_hits import Bearer, LinkHit
-from shared.clock import to_ms
+from services.tracker.raw_hits import Bearer, pack_link_hit
+from services.tracker.security import DOCUMENT_HEADERS, SECURITY_HEADERS
 
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one dot."""
 
-_NO_STORE: Final = {
-    "Cache-Control": "no-store, no-cache, must-revalidate, max-age=0, private",
-    "Pragma": "no-cache",
-    "Expires": "0",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 _MOST_DIGITS: Final = 4
 
-# Made once: making a response costs as much as all the rest of answering a hit.
-_PIXEL: Final = Response(PIXEL, media_type="image/gif", headers=_NO_STORE)
-_NO_PIXEL: Final = Response(status_code=503, headers=_NO_STORE | {"Retry-After": "5"})
-_REDIRECT_HEADERS: Final = tuple(Response(status_code=302, headers=_NO_STORE).raw_headers)
+# What is sent, made once: making a response costs as much as all the rest of answering a hit.
+_PIXEL_HEAD: Final = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": Response(PIXEL, media_type="image/gif", headers=SECURITY_HEADERS).raw_headers,
+}
+_PIXEL_BODY: Final = {"type": "http.response.body", "body": PIXEL}
+_REDIRECT_HEADERS: Final = Response(status_code=302, headers=SECURITY_HEADERS).raw_headers
+_EMPTY_BODY: Final = {"type": "http.response.body", "body": b""}
+_NO_PIXEL: Final = Response(status_code=503, headers=SECURITY_HEADERS | {"Retry-After": "5"})
 
 
 class Hits:
@@ -42,56 +40,63 @@ class Hits:
 
     def __init__(self, intake: Intake, programme_ready: Callable[[], bool], then: ASGIApp) -> None:
         self._intake, self._programme_ready, self._then = intake, programme_ready, then
+        self._opened = intake.metrics.hits.labels("opened")
+        self._clicked = intake.metrics.hits.labels("clicked")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if path.startswith("/c/"):
-            response = await self._click(scope, path)
-        elif path.startswith("/o/"):
-            response = await self._open(scope, path)
+        if path.startswith("/o/"):
+            refusal = await self._open(scope, path, send)
+        elif path.startswith("/c/"):
+            refusal = await self._click(scope, path, send)
         else:
             await self._then(scope, receive, send)
             return
-        await response(scope, receive, send)
+        if refusal is not None:
+            await refusal(scope, receive, send)
 
-    async def _open(self, scope: Scope, path: str) -> Response:
-        token, dot, ending = path[3:].partition(".")
-        bearer = self._intake.bearer(token) if (dot, ending) == (".", "gif") else None
-        if bearer is None:
+    async def _open(self, scope: Scope, path: str, send: Send) -> Response | None:
+        """None when it was answered, else the refusal to answer with."""
+        text, dot, ending = path[3:].partition(".")
+        token = self._intake.token(text) if (dot, ending) == (".", "gif") else None
+        if token is None:
             return not_found_page()
-        if scope["method"] not in ("GET", "HEAD"):
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
             return _wrong_method()
-        return _PIXEL if await self._keep(scope, "opened", bearer, None) else _NO_PIXEL
+        now_ms = self._intake.clock.now_ms()
+        hit = pack_link_hit("opened", now_ms, token, None, method, _user_agent(scope))
+        if not await self._intake.keep_packed(hit, now_ms, self._opened):
+            return _NO_PIXEL
+        await send(_PIXEL_HEAD)
+        await send(_PIXEL_BODY)
+        return None
 
-    async def _click(self, scope: Scope, path: str) -> Response:
-        token, _, digits = path[3:].partition("/")
+    async def _click(self, scope: Scope, path: str, send: Send) -> Response | None:
+        """None when it was answered, else the refusal to answer with."""
+        text, _, digits = path[3:].partition("/")
         number = _number(digits)
-        bearer = self._intake.bearer(token) if number is not None else None
-        if bearer is None or number is None:
+        token = self._intake.token(text) if number is not None else None
+        if token is None or number is None:
             return not_found_page()
-        if scope["method"] not in ("GET", "HEAD"):
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
             return _wrong_method()
-        address = self._intake.programme.destination(bearer, number)
+        address = self._intake.programme.destination(Bearer.of(token), number)
         if address is None:
             if not self._programme_ready():
                 return try_again_page()
             self._intake.metrics.hits_refused.labels("unknown_link").inc()
             return not_found_page()
+        now_ms = self._intake.clock.now_ms()
+        hit = pack_link_hit("clicked", now_ms, token, number, method, _user_agent(scope))
         # People get where they wanted to go, also when the click cannot be kept (it is counted).
-        await self._keep(scope, "clicked", bearer, number)
-        return _redirect(with_token(address, token))
-
-    async def _keep(self, scope: Scope, kind: str, bearer: Bearer, link: int | None) -> bool:
-        now_ms = to_ms(self._intake.clock.now())
-        hit = LinkHit(
-            kind="clicked" if kind == "clicked" else "opened",
-            at_ms=now_ms,
-            bearer=bearer,
-            link=link,
-            method=scope["method"],
-            user_agent=_user_agent(scope),
-        )
-        return await self._intake.keep(hit, now_ms)
+        await self._intake.keep_packed(hit, now_ms, self._clicked)
+        location = (b"location", with_token(address, text).encode("ascii"))
+        headers = [*_REDIRECT_HEADERS, location]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+        await send(_EMPTY_BODY)
+        return None
 
 
 def with_token(address: str, token: str) -> str:
@@ -117,11 +122,7 @@ def _user_agent(scope: Scope) -> str | None:
     return None
 
 
-def _redirect(address: str) -> Response:
-    response = Response(status_code=302)
-    response.raw_headers = [*_REDIRECT_HEADERS, (b"location", address.encode("ascii"))]
-    return response
-
-
 def _wrong_method() -> Response:
-    return Response("GET or HEAD only", status_code=405, headers={"Allow": "GET, HEAD"})
+    return Response(
+        "GET or HEAD only", status_code=405, headers=DOCUMENT_HEADERS | {"Allow": "GET, HEAD"}
+    )

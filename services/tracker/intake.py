@@ -5,19 +5,20 @@ The rule of the tracker stands here: nothing is answered before it is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from prometheus_client import Counter
 from starlette.requests import ClientDisconnect, Request
 
 from services.tracker.programme import Programme
-from services.tracker.raw_hits import Bearer, RawHit
+from services.tracker.raw_hits import Bearer, RawHit, pack
 from services.tracker.spool import NotKept, Spool
 from shared.clock import Clock
 from shared.errors import NeverRetry
 from shared.observability.metrics import Metrics
-from shared.tokens import BadToken, verify
+from shared.token_keys import TokenKeys
+from shared.tokens import BadToken, Token, verify
 
 LONGEST_USER_AGENT: Final = 512
 DROPPED_BYTES: Final = 1_048_576
@@ -29,30 +30,42 @@ class TooLarge(NeverRetry):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The parts that routes are made of. `keys`: key id to key; all of them verify."""
+    """The parts that routes are made of."""
 
     spool: Spool
     programme: Programme
-    keys: Mapping[int, bytes]
+    keys: TokenKeys
     clock: Clock
     metrics: Metrics
 
-    def bearer(self, token: str) -> Bearer | None:
-        """Who holds the token; None, counted, when it is forged or cut short."""
+    def token(self, text: str) -> Token | None:
+        """What the token says; None, counted, when it is forged or cut short."""
         try:
-            return Bearer.of(verify(token, self.keys))
+            return verify(text, self.keys.verifying())
         except BadToken:
             self.metrics.hits_refused.labels("bad_token").inc()
             return None
 
+    def bearer(self, text: str) -> Bearer | None:
+        """Who holds the token; None, counted, when it is forged or cut short."""
+        token = self.token(text)
+        return None if token is None else Bearer.of(token)
+
     async def keep(self, hit: RawHit, now_ms: int, *, always: bool = False) -> bool:
         """Whether the hit is durable now; when not, it was counted as refused."""
+        kept = self.metrics.hits.labels(hit.kind)
+        return await self.keep_packed(pack(hit), now_ms, kept, always=always)
+
+    async def keep_packed(
+        self, hit: bytes, now_ms: int, kept: Counter, *, always: bool = False
+    ) -> bool:
+        """The same for a hit that is packed already, and that `kept` counts."""
         try:
-            await self.spool.keep(hit, now_ms, always=always)
+            await self.spool.keep_packed(hit, now_ms, always=always)
         except NotKept:
             self.metrics.hits_refused.labels("not_kept").inc()
             return False
-        self.metrics.hits.labels(hit.kind).inc()
+        kept.inc()
         return True
 
 

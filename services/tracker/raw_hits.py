@@ -1,13 +1,16 @@
 """Raw hits: what the spool keeps of everything that came in, before it is made into facts.
 
-Raw, so that a fault in what is made of them is mended by making it again. A row is JSON with the
-number of its format; an older reader stops at a newer one. The rows of SES notifications and of
-actions may hold addresses: the spool wipes rows once they are forwarded.
+Raw, so that a fault in what is made of them is mended by making it again. A hit is JSON with the
+number of its format. Hits that were committed together share rows of the spool, since a row costs
+as much as a hit; an older reader stops at what is newer. SES notifications and actions may hold
+addresses: the spool wipes rows once they are forwarded.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from json.encoder import encode_basestring
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,10 +20,17 @@ from shared.tokens import Token
 from shared.wire.supporters import AttributeValue
 
 FORMAT: Final = 1
+FIRST_FORMAT: Final = 1
+ROW_FORMAT: Final = 3
+"""Of a row with several hits. A row with one is that hit."""
 
 
 class Malformed(NeverRetry):
-    """A row of the spool that is not a hit of any format; goes to the dead letters."""
+    """A part of the spool that is not a hit of any format; goes to the dead letters."""
+
+    def __init__(self, reason: str, text: bytes) -> None:
+        super().__init__(reason)
+        self.text = text
 
 
 class Row(BaseModel):
@@ -104,33 +114,92 @@ class SesHit(Row):
 
 RawHit = LinkHit | UnsubscribeHit | ActionHit | SesHit
 
-_ROWS: Final[TypeAdapter[RawHit]] = TypeAdapter(Annotated[RawHit, Field(discriminator="kind")])
+_HIT: Final[TypeAdapter[RawHit]] = TypeAdapter(Annotated[RawHit, Field(discriminator="kind")])
+
+
+class _Several(BaseModel):
+    """A row that holds several hits."""
+
+    format: Literal[3]
+    hits: list[Annotated[RawHit, Field(discriminator="kind")]]
 
 
 def pack(hit: RawHit) -> bytes:
-    """The row."""
+    """The hit as JSON."""
     return hit.model_dump_json(exclude_none=True).encode()
 
 
-def unpack(row: bytes | None) -> RawHit:
-    """The inverse of `pack`. Raises Malformed, or NewerVersion for a row of a newer format."""
+def pack_link_hit(
+    kind: Literal["opened", "clicked"],
+    at_ms: int,
+    token: Token,
+    link: int | None,
+    method: str,
+    user_agent: str | None,
+) -> bytes:
+    """`pack` of the LinkHit that these make, without the objects between: nearly all hits are such.
+
+    `method` is GET or HEAD.
+    """
+    supporter_id, send_hash, occurrence, variant, edition_hash = token
+    said_link = "" if link is None else f'"link":{link},'
+    said_agent = "" if user_agent is None else f',"user_agent":{encode_basestring(user_agent)}'
+    return (
+        f'{{"kind":"{kind}","format":{FIRST_FORMAT},"at_ms":{at_ms},'
+        f'"bearer":{{"supporter_id":"{supporter_id}","send_hash":"{send_hash.hex()}",'
+        f'"occurrence":{occurrence},"variant":{variant},"edition_hash":"{edition_hash.hex()}"}},'
+        f'{said_link}"method":"{method}"{said_agent}}}'
+    ).encode()
+
+
+def pack_row(hits: Sequence[bytes]) -> bytes:
+    """A row of the spool, of one packed hit or more."""
+    if len(hits) == 1:
+        return hits[0]
+    return b'{"format":%d,"hits":[%b]}' % (ROW_FORMAT, b",".join(hits))
+
+
+def unpack_row(row: bytes | None) -> list[RawHit | Malformed]:
+    """The hits of a row in their order. Raises NewerVersion for a row of a newer format."""
+    text = row or b""
     try:
-        return _ROWS.validate_json(row or b"")
-    except ValidationError as error:
-        _check_format(row or b"")
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the row"
-        raise Malformed(f"a row of the spool: {place}: {first['msg']}") from None
+        if text.startswith(b'{"format":'):
+            return list(_Several.model_validate_json(text).hits)
+        return [_HIT.validate_json(text)]
+    except ValidationError:
+        return [_unpack(part) for part in _parts(text)]
 
 
-def _check_format(row: bytes) -> None:
+def _parts(row: bytes) -> list[bytes]:
+    """The hits of a row of which not all can be read."""
     try:
         found: Any = json.loads(row)
     except ValueError:
-        return
+        return [row]
+    if not isinstance(found, dict):
+        return [row]
+    if not isinstance(hits := found.get("hits"), list):
+        _check_format(found, FORMAT if "kind" in found else ROW_FORMAT)
+        return [row]
+    _check_format(found, ROW_FORMAT)
+    for hit in hits:
+        _check_format(hit, FORMAT)
+    return [json.dumps(hit, ensure_ascii=False).encode() for hit in hits]
+
+
+def _check_format(found: Any, known: int) -> None:
     number = found.get("format") if isinstance(found, dict) else None
-    if isinstance(number, int) and number > FORMAT:
+    if isinstance(number, int) and number > known:
         raise NewerVersion(
-            f"the spool has rows of format {number}, this tracker knows {FORMAT}: it was written "
-            "by a newer one; start that one again, it forwards them"
+            f"the spool has hits of format {number}, which this tracker does not know: it was "
+            "written by a newer one; start that one again, it forwards them"
         )
+
+
+def _unpack(hit: bytes) -> RawHit | Malformed:
+    try:
+        return _HIT.validate_json(hit)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the hit"
+        return Malformed(f"a hit of the spool: {place}: {first['msg']}", hit)

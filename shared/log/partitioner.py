@@ -7,6 +7,7 @@ Source of the hash: Austin Appleby's MurmurHash2 (32 bit), seed 0x9747b28c as Ka
 from __future__ import annotations
 
 from functools import lru_cache
+from struct import unpack_from
 
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -14,16 +15,12 @@ _MASK = 0xFFFFFFFF
 
 def murmur2(data: bytes) -> int:
     """MurmurHash2 of `data`, an unsigned 32-bit number."""
-    length = len(data)
-    h = (0x9747B28C ^ length) & _MASK
-    body = length & ~3
-    for i in range(0, body, 4):
-        k = int.from_bytes(data[i : i + 4], "little")
-        k = (k * _M) & _MASK
-        k ^= k >> 24
-        k = (k * _M) & _MASK
-        h = ((h * _M) & _MASK) ^ k
-    tail = data[body:]
+    words, left = divmod(len(data), 4)
+    h = 0x9747B28C ^ len(data)
+    for word in unpack_from(f"<{words}I", data):
+        k = word * _M & _MASK
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
+    tail = data[len(data) - left :]
     if tail:
         h ^= int.from_bytes(tail, "little")
         h = (h * _M) & _MASK

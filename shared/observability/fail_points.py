@@ -37,6 +37,7 @@ COMMIT_POINTS: Final[dict[str, str]] = {
     "sender.forget.after_commit": "people are forgotten in the ledger",
     "tracker.spool.before_commit": "a hit was taken, it is not durable, nobody was answered",
     "tracker.spool.after_commit": "a hit is durable, nobody was answered yet",
+    "tracker.queue.before_delete": "messages of the queue are durable, and still in the queue",
     "tracker.forward.before_commit": "hits were read from the spool, none is on the log",
     "tracker.forward.after_commit": "hits are on the log with the cursor",
     "move.records.after_commit": "a batch of records is on the new log with the mark",

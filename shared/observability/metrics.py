@@ -107,6 +107,9 @@ class Metrics:
         self.log_unopened = self._counter(
             "doorstep_log_unopened", "Attempts of the tracker to open the log that failed."
         )
+        self.queue_failures = self._counter(
+            "doorstep_queue_failures", "Attempts to read SES's events from the queue that failed."
+        )
         self.ses_events = self._counter("doorstep_ses_events", "Events taken from SES.", "kind")
 
         self.disk_free = self._gauge(

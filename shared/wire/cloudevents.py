@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import zstandard
@@ -63,13 +64,18 @@ def encode(
         ("ce_type", kind.encode()),
         ("ce_time", time.isoformat().encode()),
         ("ce_subject", subject.encode()),
-        ("ce_dataschema", f"urn:doorstep:schema:{data.ce_type}:{data.schema_version}".encode()),
+        ("ce_dataschema", _data_schema(type(data))),
         ("content-type", CONTENT_TYPE),
     ]
     if compress:
         value = zstandard.compress(value, 1)
         headers.append(("content-encoding", b"zstd"))
     return Record(topic, partition, key.encode(), value, tuple(headers), to_ms(time))
+
+
+@cache
+def _data_schema(model: type[WireModel]) -> bytes:
+    return f"urn:doorstep:schema:{model.ce_type}:{model.schema_version}".encode()
 
 
 def decode(stored: Stored) -> Envelope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -95,14 +95,21 @@ def fetch(
     connection: apsw.Connection, topic: Topic, partition: int, next_offset: int, limit: int
 ) -> list[Stored]:
     """Up to `limit` records from `next_offset` on, in order."""
-    return [
-        Stored(topic.name, partition, offset, key, value, unpack_headers(headers), timestamp_ms)
-        for offset, timestamp_ms, key, headers, value in connection.execute(
-            "select offset, timestamp_ms, key, headers, value from record"
-            " where topic = ? and partition = ? and offset >= ? order by offset limit ?",
-            (topic.number, partition, next_offset, limit),
+    return list(stream(connection, topic, partition, next_offset, limit))
+
+
+def stream(
+    connection: apsw.Connection, topic: Topic, partition: int, next_offset: int, limit: int
+) -> Iterator[Stored]:
+    """The same one by one, for who may have enough sooner."""
+    for offset, timestamp_ms, key, headers, value in connection.execute(
+        "select offset, timestamp_ms, key, headers, value from record"
+        " where topic = ? and partition = ? and offset >= ? order by offset limit ?",
+        (topic.number, partition, next_offset, limit),
+    ):
+        yield Stored(
+            topic.name, partition, offset, key, value, unpack_headers(headers), timestamp_ms
         )
-    ]
 
 
 def heads(connection: apsw.Connection, topic: Topic) -> dict[int, tuple[int, int]]:

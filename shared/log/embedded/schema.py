@@ -16,6 +16,7 @@ from shared.log.record import Headers, TopicSpec
 from shared.sqlite import transaction
 
 VERSION = 1
+_NO_HEADERS = msgpack.packb(())
 
 DDL = """
 create table meta(name text primary key, value text not null) strict, without rowid;
@@ -94,10 +95,10 @@ def _prepare_topic(connection: apsw.Connection, spec: TopicSpec, partitions: int
 
 def pack_headers(headers: Headers) -> bytes:
     """Headers as one blob."""
-    packed: bytes = msgpack.packb(headers)
+    packed: bytes = msgpack.packb(headers) if headers else _NO_HEADERS
     return packed
 
 
 def unpack_headers(blob: bytes) -> Headers:
     """The inverse of `pack_headers`."""
-    return tuple((name, value) for name, value in msgpack.unpackb(blob))
+    return tuple((name, value) for name, value in msgpack.unpackb(blob)) if len(blob) > 1 else ()

@@ -91,15 +91,16 @@ class RunningTracker:
 
     def ready(self) -> RunningTracker:
         """Wait until it listens and says that it is ready."""
-        self.port = eventually(self._port, f"the tracker listens; it said: {self.said()}")
+        self.port = eventually(self.listening_port, f"the tracker listens; it said: {self.said()}")
         eventually(lambda: self.status("/readyz") == 200, "the tracker is ready")
         return self
 
-    def _port(self) -> int:
+    def listening_port(self) -> int:
+        """Where this one alone answers, as it said; 0 while it does not."""
         assert self.process is not None
         assert self.process.poll() is None, f"it ended: {self.said()}"
         lines = [line for line in self.said() if line.get("action") == "tracker.listening"]
-        return int(lines[-1]["port"]) if lines else 0
+        return int(lines[-1]["own_port"]) if lines else 0
 
     def status(self, path: str) -> int:
         return httpx.get(self.url + path).status_code

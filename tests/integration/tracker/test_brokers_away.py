@@ -63,7 +63,7 @@ class OnKafka(RunningTracker):
 
     def listening(self) -> RunningTracker:
         """Wait until it answers, ready or not."""
-        self.port = eventually(self._port, "the tracker listens")
+        self.port = eventually(self.listening_port, "the tracker listens")
         return self
 
     @contextmanager

@@ -14,7 +14,9 @@ from shared.observability.fail_points import COMMIT_POINTS
 from tests.integration.tracker.running import ACTION_KEY, RunningTracker
 from tests.unit.tracker.building import token
 
-POINTS = [point for point in COMMIT_POINTS if point.startswith("tracker.")]
+POINTS = [
+    point for point in COMMIT_POINTS if point.startswith(("tracker.spool", "tracker.forward"))
+]
 Hit = tuple[str, str]
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from deploy.ses_sandbox.signing import canonical_text, load_key, prepare_identity, sign
 from shared.ids import address_key
-from tests.integration.tracker.running import RunningTracker, eventually
+from tests.integration.tracker.running import RunningTracker, eventually, tracker_home
 from tests.unit.tracker.building import ADA, SECRET, message_of
-from tests.unit.tracker.ses_fixtures import ADDRESS, FIXTURES, text
+from tests.unit.tracker.ses_fixtures import ADDRESS, FIXTURES, VARIANTS, text
 from tests.unit.tracker.sns_signing import CERTIFICATE_NAME, Signer, signer
 
 SNS_HEADERS = {"Content-Type": "text/plain; charset=UTF-8"}
@@ -56,6 +58,30 @@ def test_every_kind_is_taken_and_the_ones_that_matter_become_events(
     assert {event.message_id for event in home.events()} == {message_of()}
     assert {one.subject for one in home.suppressions()} == {ADA, address_key(ADDRESS, SECRET)}
     assert "@" not in "".join(event.model_dump_json() for event in home.events())
+
+
+def test_in_any_order_and_each_twice_the_log_ends_the_same(
+    home: RunningTracker, ours: Signer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    names = [*FIXTURES, *VARIANTS] * 2
+
+    def told_in(order: list[str], running: RunningTracker) -> tuple[dict[str, Any], set[str]]:
+        running.start().ready()
+        for number, name in enumerate(order):
+            body = ours.body(text(name), now(), SignatureVersion="12"[number % 2])
+            assert post(running, body).status_code == 200, name
+        assert running.stop() == 0
+        events = {
+            one.id: one.data.model_dump(mode="json", exclude={"told_at"})
+            for one in running.records("events")
+        }
+        return events, {one.key for one in running.suppressions()}
+
+    with tracker_home(tmp_path_factory.mktemp("other")) as other:
+        (other.home / "certificates").mkdir()
+        (other.home / "certificates" / CERTIFICATE_NAME).write_bytes(ours.pem)
+        random.Random(7).shuffle(shuffled := list(names))
+        assert told_in(names, home) == told_in(shuffled, other)
 
 
 def test_what_is_not_ours_is_taken_counted_and_kept_out(home: RunningTracker, ours: Signer) -> None:

@@ -12,8 +12,8 @@ import apsw
 import pytest
 
 from services.tracker.forwarding import adopt, read_cursor
-from services.tracker.raw_hits import LinkHit, unpack
-from services.tracker.spool import NotKept, Spool, SpoolReader
+from services.tracker.raw_hits import LinkHit, unpack_row
+from services.tracker.spool import ROW_HITS, NotKept, Spool, SpoolReader
 from shared.errors import WrongStore
 from shared.log.embedded.body import EmbeddedLog
 from shared.observability.fail_points import FailPoints
@@ -54,7 +54,7 @@ def hit(number: int) -> LinkHit:
 
 def links(path: Path) -> list[int | None]:
     reader = SpoolReader(path)
-    found = [unpack(row.value) for row in reader.read(0, 10_000)]
+    found = [hit for row in reader.read(0, 10_000) for hit in unpack_row(row.value)]
     reader.close()
     return [one.link for one in found if isinstance(one, LinkHit)]
 
@@ -106,6 +106,39 @@ def test_beyond_the_bound_hits_are_refused_but_for_those_that_must_never_be(path
 
     asyncio.run(run())
     assert links(path) == [0, 1, 2, 3, 5]
+    spool.close()
+
+
+def test_what_must_never_be_turned_away_is_also_urgent(path: Path) -> None:
+    spool = Spool(path, FailPoints(""))
+    asyncio.run(spool.keep(hit(0), 0))
+    assert not spool.take_urgent()
+    asyncio.run(spool.keep(hit(1), 1, always=True))
+    assert spool.take_urgent()
+    assert not spool.take_urgent()
+    assert not spool.busy()
+    spool.close()
+
+
+def test_a_large_batch_is_several_rows_and_every_hit_is_counted(path: Path) -> None:
+    points = Counting()
+    spool = Spool(path, points)
+
+    async def run() -> None:
+        with disk_busy(path):
+            first = await begin(spool, 0)
+            await until_first_commit_begins(points)
+            rest = await begin(spool, *range(1, ROW_HITS * 2 + 2))
+        await asyncio.gather(*first, *rest)
+
+    asyncio.run(run())
+    reader = SpoolReader(path)
+    assert [row.key for row in reader.read(0, 10)] == [b"1", b"100", b"100", b"1"]
+    assert reader.hits_from(0) == ROW_HITS * 2 + 2
+    assert reader.hits_from(2) == ROW_HITS + 1
+    assert reader.hits_from(4) == 0
+    reader.close()
+    assert links(path) == list(range(ROW_HITS * 2 + 2))
     spool.close()
 
 
@@ -191,7 +224,7 @@ def test_an_older_copy_that_took_hits_before_the_log_could_be_asked_keeps_them_a
     adopt(reader, publisher)
 
     begin = read_cursor(publisher.cursor(), reader.spool_id, 0, reader.doubt())
-    found = [unpack(row.value) for row in reader.read(begin, 10)]
+    found = [hit for row in reader.read(begin, 10) for hit in unpack_row(row.value)]
     assert [one.link for one in found if isinstance(one, LinkHit)] == [10, 20, 30]
     for opened in (publisher, reader, log):
         opened.close()

@@ -20,7 +20,7 @@ from services.console.instances import (
 )
 from services.console.merging import covered, meant, merged
 from services.console.status import unowned
-from services.console.up import chosen, may_be_several, stop_order
+from services.console.up import _environment_of, chosen, may_be_several, stop_order
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -105,6 +105,22 @@ def test_every_instance_has_a_port_of_its_own() -> None:
     assert [each.name for each in instances[:3]] == ["segmenter", "segmenter-2", "segmenter-3"]
     assert ports[0] == 41
     assert ports[1] != 51, "the renderer's"
+
+
+def test_several_trackers_have_a_port_each_beside_the_one_they_share() -> None:
+    settings = Settings(tracker={"port": 71})  # type: ignore[arg-type]  # as the environment says it
+    trackers = [
+        each for each in chosen(settings, ONE_EACH | {"tracker": 3}) if each.service == "tracker"
+    ]
+    assert [each.name for each in trackers] == ["tracker", "tracker-2", "tracker-3"]
+    assert len({71, *(each.port for each in trackers)}) == 4
+    said = [_environment_of(each, {"DOORSTEP_TRACKER__PORT": "71"}, settings) for each in trackers]
+    assert {one["DOORSTEP_TRACKER__PORT"] for one in said} == {"71"}
+    assert [int(one["DOORSTEP_TRACKER__OWN_PORT"]) for one in said] == [t.port for t in trackers]
+    (alone,) = [each for each in chosen(settings, ONE_EACH) if each.service == "tracker"]
+    only = _environment_of(alone, {}, settings)
+    assert only["DOORSTEP_TRACKER__PORT"] == "71"
+    assert "DOORSTEP_TRACKER__OWN_PORT" not in only
 
 
 def test_instances_of_a_service_stop_together_and_trackers_last() -> None:

@@ -55,7 +55,7 @@ def handled(book: Book, *recipients: Recipient) -> list[Record]:
             key="1", compress=True,
         )
     )  # fmt: skip
-    renderer = Renderer(Preparer(book), SIGNING, FixedClock(NOW), Metrics("t"))
+    renderer = Renderer(Preparer(book), lambda _: SIGNING, FixedClock(NOW), Metrics("t"))
     return renderer.handle([Delivery(source, decode(source))])
 
 

@@ -164,6 +164,56 @@ FIXTURES: dict[str, dict[str, Any]] = {
 }
 """By what it says; `mail` is added by `notification`."""
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "no such address": {
+        "eventType": "Bounce",
+        "bounce": _bounce("Permanent", "NoEmail", "ffff", _dsn("5.1.1", "no such user")),
+    },
+    "global suppression list": {
+        "eventType": "Bounce",
+        "bounce": _bounce("Permanent", "Suppressed", "ffee", _dsn("5.1.1", "suppressed")),
+    },
+    "undetermined bounce": {
+        "eventType": "Bounce",
+        "bounce": _bounce("Undetermined", "Undetermined", "ffdd", {"emailAddress": ADDRESS}),
+    },
+    "soft bounce with a hard status": {
+        "eventType": "Bounce",
+        "bounce": _bounce("Transient", "General", "ffcc", _dsn("5.4.4", "no route")),
+    },
+    "content refused": {
+        "eventType": "Bounce",
+        "bounce": _bounce("Transient", "ContentRejected", "ffbb", _dsn("5.6.0", "content")),
+    },
+    "complaint taken back": {
+        "eventType": "Complaint",
+        "complaint": {
+            "feedbackId": "0102018f3c5affaa-1c2d3e4f-0000-4111-8222-333344445555-000000",
+            "complainedRecipients": [{"emailAddress": ADDRESS}],
+            "timestamp": "2026-05-07T20:15:00.000Z",
+            "complaintFeedbackType": "not-spam",
+        },
+    },
+    "complaint of one who is on the list": {
+        "eventType": "Complaint",
+        "complaint": {
+            "feedbackId": "0102018f3c5aff99-1c2d3e4f-0000-4111-8222-333344445555-000000",
+            "complaintSubType": "OnAccountSuppressionList",
+            "complainedRecipients": [{"emailAddress": ADDRESS}],
+            "timestamp": "2026-05-07T20:16:00 +0000",
+        },
+    },
+    "second delay": {
+        "eventType": "DeliveryDelay",
+        "deliveryDelay": {
+            "timestamp": "2026-05-07T18:40:40.095Z",
+            "delayType": "MailboxFull",
+            "delayedRecipients": [{"emailAddress": ADDRESS}],
+        },
+    },
+}
+"""Further tellings of the same kinds."""
+
 IDENTITY_FEEDBACK: dict[str, Any] = {
     "notificationType": "Bounce",
     "bounce": _bounce("Permanent", "NoEmail", "eeee", _dsn("5.1.1", "no such user")),
@@ -174,7 +224,7 @@ IDENTITY_FEEDBACK: dict[str, Any] = {
 
 def notification(name: str, tags: dict[str, str] | None = None) -> dict[str, Any]:
     short = name in ("delay", "soft bounce")  # SES leaves the headers out of some
-    return {**copy.deepcopy(FIXTURES[name]), "mail": mail(tags, headers=not short)}
+    return {**copy.deepcopy((FIXTURES | VARIANTS)[name]), "mail": mail(tags, headers=not short)}
 
 
 def text(name: str, tags: dict[str, str] | None = None) -> str:
