@@ -57,6 +57,10 @@ class SegmenterSettings(Section):
     port: int = Field(8701, description="health, metrics, questions")
     wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
     sweep_seconds: float = Field(2.0, gt=0, description="how often time alone may move people")
+    hit_seconds: float = Field(2.0, gt=0, description="an open or click waits before it counts")
+    doubtful_hit_seconds: float = Field(
+        60.0, gt=0, description="and so long when one sign speaks for a machine"
+    )
 
 
 class RendererSettings(Section):

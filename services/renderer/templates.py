@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from services.renderer.template_faults import SOURCE, TemplateFault, compile_fault, render_fault
 from shared.programme.definitions import Template
-from shared.programme.links import BadLinks, number_template
+from shared.programme.links import HIDDEN_LINK, BadLinks, number_template
 from shared.programme.template_language import TRACKED, TemplateEnvironment, compiled, parse
 
 HTML, TEXT = "mail.html.j2", "mail.txt.j2"
@@ -35,6 +35,11 @@ _PIXEL: Final = (
     '{% if pixel %}<img src="{{ pixel }}" width="1" height="1" alt="" '
     'style="display:block;border:0;">{% endif %}'
 )
+_HIDDEN_LINK: Final = (
+    f'{{% if {TRACKED} %}}<a href="{{{{ {TRACKED} }}}}{HIDDEN_LINK}" style="display:none;max-height:0;overflow:hidden;'
+    'font-size:0;" tabindex="-1" aria-hidden="true" rel="nofollow"></a>{% endif %}'
+)
+_FURNITURE: Final = _HIDDEN_LINK + _PIXEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +133,20 @@ def _links_prefixed(source: str) -> str:
 
 
 def _with_furniture(sources: Mapping[str, str], *, with_preheader: bool) -> dict[str, str]:
-    """The sources with pixel and preheader in their places.
+    """The sources with pixel, hidden link and preheader in their places.
 
-    The pixel goes before `</body>`, or to the end of the page; the preheader after `<body>`, unless
-    a source places it.
+    Pixel and the link that no person sees go before `</body>`, or to the end of the page; the
+    preheader after `<body>`, unless a source places it.
     """
     placed = any(_NAMES_PREHEADER.search(source) for source in sources.values())
     furnished: dict[str, str] = {}
     for name, source in sources.items():
-        page = _BODY_END.sub(lambda end: _PIXEL + end[0], source, count=1)
+        page = _BODY_END.sub(lambda end: _FURNITURE + end[0], source, count=1)
         if with_preheader and not placed:
             page = _BODY_START.sub(lambda start: start[0] + _PREHEADER, page, count=1)
         furnished[name] = page
     if not any(_BODY_END.search(source) for source in sources.values()):
-        furnished[_outermost(sources)] += _PIXEL
+        furnished[_outermost(sources)] += _FURNITURE
     return furnished
 
 

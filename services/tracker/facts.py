@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
 
-from services.tracker import classification
 from services.tracker.raw_hits import ActionHit, Bearer, LinkHit, RawHit, SesHit, UnsubscribeHit
 from services.tracker.ses_events import (
     EVERYTHING,
@@ -21,11 +20,13 @@ from services.tracker.ses_events import (
     read_notification,
     read_tags,
 )
+from shared.classification.agents import VERSION, classify
 from shared.clock import from_ms
 from shared.ids import event_id, message_id
 from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import EVENTS, SUPPORTERS, SUPPRESSIONS
+from shared.programme.links import HIDDEN_LINK
 from shared.wire.cloudevents import encode
 from shared.wire.events import Event
 from shared.wire.supporters import ExternalIdentity, SupporterChanged
@@ -96,15 +97,16 @@ def without_addresses(text: str) -> str:
 
 
 def _link_event(hit: LinkHit, hit_id: str, making: Making) -> Record:
-    agent = classification.classify(hit.user_agent, hit.method, click=hit.kind == "clicked")
+    user_agent = _shown(hit.user_agent)
+    agent = classify(user_agent, hit.method, click=hit.kind == "clicked")
     event = Event(
         kind=hit.kind,
         supporter_id=hit.bearer.supporter_id,
         at=from_ms(hit.at_ms),
         link=hit.link,
-        agent=agent,
-        agent_version=classification.VERSION,
-        user_agent=_shown(hit.user_agent),
+        agent="scanner" if hit.link == HIDDEN_LINK else agent,
+        agent_version=VERSION,
+        user_agent=user_agent,
         method=hit.method,
         **_mail(hit.bearer, making),
     )

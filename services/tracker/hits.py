@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.tracker.intake import Intake, shown_user_agent
-from services.tracker.pages import not_found_page, try_again_page
+from services.tracker.pages import not_found_page, nothing_page, try_again_page
 from services.tracker.raw_hits import Bearer, LinkHit
 from shared.clock import to_ms
+from shared.programme.links import HIDDEN_LINK
 
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one dot."""
@@ -71,6 +72,9 @@ class Hits:
             return not_found_page()
         if scope["method"] not in ("GET", "HEAD"):
             return _wrong_method()
+        if number == HIDDEN_LINK:
+            await self._keep(scope, "clicked", bearer, number)
+            return nothing_page()
         address = self._intake.programme.destination(bearer, number)
         if address is None:
             if not self._programme_ready():

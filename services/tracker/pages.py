@@ -67,6 +67,13 @@ def unsubscribed_page(organisation: str) -> Response:
     )
 
 
+def nothing_page() -> Response:
+    """Behind the link that no person sees."""
+    return _page(
+        "Nothing here", "<h1>There is nothing here</h1><p>You can close this page.</p>"
+    )
+
+
 def not_found_page() -> Response:
     """For links that are not ours: forged, cut short by a mail program, or mistyped."""
     return _page(

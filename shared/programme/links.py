@@ -27,6 +27,10 @@ from shared.programme.template_language import (
     parse,
 )
 
+HIDDEN_LINK: Final = 9_999
+"""The number of the link that stands in every mail and that no person sees: whoever follows it
+follows everything.
+"""
 TEXT_ENDING: Final = ".txt.j2"
 """Partials so called belong to the text part; all others to the HTML part."""
 
