@@ -36,8 +36,9 @@ _PIXEL: Final = (
     'style="display:block;border:0;">{% endif %}'
 )
 _HIDDEN_LINK: Final = (
-    f'{{% if {TRACKED} %}}<a href="{{{{ {TRACKED} }}}}{HIDDEN_LINK}" style="display:none;max-height:0;overflow:hidden;'
-    'font-size:0;" tabindex="-1" aria-hidden="true" rel="nofollow"></a>{% endif %}'
+    f'{{% if {TRACKED} %}}<a href="{{{{ {TRACKED} }}}}{HIDDEN_LINK}" '
+    'style="display:none;max-height:0;overflow:hidden;font-size:0;" tabindex="-1" '
+    'aria-hidden="true" rel="nofollow"></a>{% endif %}'
 )
 _FURNITURE: Final = _HIDDEN_LINK + _PIXEL
 

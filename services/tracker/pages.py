@@ -69,9 +69,7 @@ def unsubscribed_page(organisation: str) -> Response:
 
 def nothing_page() -> Response:
     """Behind the link that no person sees."""
-    return _page(
-        "Nothing here", "<h1>There is nothing here</h1><p>You can close this page.</p>"
-    )
+    return _page("Nothing here", "<h1>There is nothing here</h1><p>You can close this page.</p>")
 
 
 def not_found_page() -> Response:

@@ -58,7 +58,8 @@ _MORE_WORDS: Final = (
     # what monitors, previewers, archives and link tools call themselves
     r"|synthetic|webhook|favicon|link-?(?:check|finder|tiger|sleuth|dex)|urlcheck|\bhttp[_/-]"
     r"|httpunit|http client|api client|\bnetapi|api/\d|zgrab|xrawler|grabber|sucker|webcop"
-    r"|\bdownload|pagespeed|pingdom|gtmetrix|critical ?(?:path|css)|ptst/|dareboost|certificate|ssl labs"
+    r"|\bdownload|pagespeed|pingdom|gtmetrix|critical ?(?:path|css)|ptst/|dareboost|certificate"
+    r"|ssl labs"
     r"|securityheaders|openvas|acunetix|nessus|whatweb|dast\b|explore/|exporter|zabbix|datadog"
     r"|newrelic|catchpoint|site24x7|uptrends|updown|camo\b|imgproxy|twilioproxy|splash\b"
     r"|printfriendly|url to pdf|readable/|instap(?:aper|arser)|openrss|newsgather|newspaper/"

@@ -15,7 +15,6 @@ from shared.wire.cloudevents import encode
 from shared.wire.events import Event
 
 
-
 @dataclass(frozen=True, slots=True)
 class Judged:
     """The hit that was judged, and the message it is of. `hit_id` is the `ce_id` of its event."""

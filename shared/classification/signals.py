@@ -120,9 +120,7 @@ def _visit(hits: Iterable[Hit]) -> _Visit:
     )
 
 
-def _bursts(
-    clicks: Sequence[tuple[int, int]], many: int, within: int
-) -> Iterable[tuple[int, int]]:
+def _bursts(clicks: Sequence[tuple[int, int]], many: int, within: int) -> Iterable[tuple[int, int]]:
     """Spans that begin with a click and hold so many links. `clicks` by time."""
     counts: defaultdict[int, int] = defaultdict(int)
     end = 0
@@ -138,7 +136,8 @@ def _bursts(
 
 
 def _judged(hit: Hit, visit: _Visit, delivered_at: int | None) -> Judgement:
-    reasons = tuple(reason for reason in get_args(Reason) if _holds(reason, hit, visit, delivered_at))
+    holds = _signs(hit, visit, delivered_at)
+    reasons = tuple(reason for reason in get_args(Reason) if holds[reason])
     if hit.words in MACHINES:
         return Judgement(hit.words, reasons)
     if ALONE & set(reasons) or len(reasons) >= NEEDED:
@@ -146,26 +145,17 @@ def _judged(hit: Hit, visit: _Visit, delivered_at: int | None) -> Judgement:
     return Judgement(hit.words, reasons, open_question=bool(reasons) or delivered_at is None)
 
 
-def _holds(reason: Reason, hit: Hit, visit: _Visit, delivered_at: int | None) -> bool:
-    match reason:
-        case "names_itself":
-            return hit.words in MACHINES and hit.method not in BODILESS and not _is_hidden(hit)
-        case "method":
-            return hit.method in BODILESS
-        case "hidden_link":
-            return _is_hidden(hit)
-        case "with_hidden_link":
-            return not _is_hidden(hit) and _near(hit.at, visit.hidden, WITH_HIDDEN_MS)
-        case "soon_after_delivery":
-            return delivered_at is not None and hit.at < delivered_at + SOON_MS
-        case "many_links_at_once":
-            return any(first <= hit.at <= last for first, last in visit.bursts)
-        case "agent_says_nothing":
-            return hit.words == "unknown"
-
-
-def _is_hidden(hit: Hit) -> bool:
-    return hit.link == HIDDEN_LINK
+def _signs(hit: Hit, visit: _Visit, delivered_at: int | None) -> dict[Reason, bool]:
+    hidden, bodiless = hit.link == HIDDEN_LINK, hit.method in BODILESS
+    return {
+        "names_itself": hit.words in MACHINES and not bodiless and not hidden,
+        "method": bodiless,
+        "hidden_link": hidden,
+        "with_hidden_link": not hidden and _near(hit.at, visit.hidden, WITH_HIDDEN_MS),
+        "soon_after_delivery": delivered_at is not None and hit.at < delivered_at + SOON_MS,
+        "many_links_at_once": any(first <= hit.at <= last for first, last in visit.bursts),
+        "agent_says_nothing": hit.words == "unknown",
+    }
 
 
 def _near(at: int, moments: Sequence[int], within: int) -> bool:

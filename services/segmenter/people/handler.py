@@ -19,6 +19,7 @@ from services.segmenter.people.live_segments import LiveSegments
 from services.segmenter.people.memberships import Touched
 from services.segmenter.people.rule_facts import facts_changed
 from services.segmenter.people.statements import Refused, Statement, read_statement
+from shared.classification.hits import HIT_KINDS
 from shared.clock import Clock, to_ms
 from shared.log.partitioner import partition_of
 from shared.loop.delivery import Delivery
@@ -74,9 +75,7 @@ class People:
         hits.write(unit.connection, heard, batch.partitions, to_ms(now), self._patience)
         facts = gathered.touched
         for message, _ in heard.judged:
-            facts[message.supporter_id] |= {
-                f"{kind}:{message.send_id}" for kind in hits.HIT_KINDS
-            }
+            facts[message.supporter_id] |= {f"{kind}:{message.send_id}" for kind in HIT_KINDS}
         for change in self._folding.apply(
             unit, batch.statements, gathered.told, batch.partitions, now
         ):

@@ -20,7 +20,7 @@ from services.segmenter.people.memberships import Touched
 from services.segmenter.people.ownership import among
 from services.segmenter.people.upserts import Type, Upsert
 from shared.classification.agents import VERSION
-from shared.classification.hits import HIT_KINDS, hit_of
+from shared.classification.hits import hit_of
 from shared.classification.judging import Judged, judged_record, judgement_id
 from shared.classification.signals import MACHINES, Hit, Judgement, judge
 from shared.clock import to_ms

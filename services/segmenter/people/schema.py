@@ -96,8 +96,8 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
 
 HITS_DDL: Final[tuple[str, ...]] = (
     # One row per open or click of a message: `words` and `visitor` by its user agent (see
-    # shared.classification), `agent` and `version` what was last said of it. counted: 1 when it is a
-    # person's and settled; due_at: when it is to be judged, null when nothing is open.
+    # shared.classification), `agent` and `version` what was last said of it. counted: 1 when it is
+    # a person's and settled; due_at: when it is to be judged, null when nothing is open.
     """create table hit(
         supporter_id text not null, send_id text not null, occurrence integer not null,
         event_id text not null, partition integer not null, kind text not null, link integer,

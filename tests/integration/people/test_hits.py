@@ -42,9 +42,7 @@ def hit(
         "kind": "clicked" if link is not None else "opened", "link": link, "agent": "person",
         "agent_version": VERSION, "user_agent": CHROME, "method": "GET", **SEND, **said,
     }  # fmt: skip
-    return name or f"{who[-1]}-{link}-{minutes}", Event(
-        supporter_id=who, at=at(minutes), **said
-    )
+    return name or f"{who[-1]}-{link}-{minutes}", Event(supporter_id=who, at=at(minutes), **said)
 
 
 def hear(world: World, *hits: tuple[str, Event]) -> None:
@@ -126,7 +124,8 @@ def test_the_hidden_link_takes_back_what_was_counted_before_it(mailed: World) ->
     assert told_once["reasons"] == ["with_hidden_link"]
     entered, left = mailed.moves()
     assert entered[2:] == ("entered", "first")
-    assert left[2] == "left" and left[3] != "first"  # its cause is the judgement
+    assert left[2] == "left"
+    assert left[3] != "first"  # its cause is the judgement
 
 
 def test_a_persons_click_counts_beside_a_scanners(mailed: World) -> None:

@@ -69,9 +69,7 @@ def test_who_follows_the_hidden_link_is_a_machine_in_all_it_does_within_a_minute
         ([click(words="unknown")], "agent_says_nothing"),
     ],
 )
-def test_one_sign_that_people_give_too_is_a_doubt_and_no_more(
-    hits: list[Hit], reason: str
-) -> None:
+def test_one_sign_that_people_give_too_is_a_doubt_and_no_more(hits: list[Hit], reason: str) -> None:
     for found in judged(*hits):
         assert found.agent not in MACHINES
         assert found.reasons == (reason,)

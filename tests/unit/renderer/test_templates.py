@@ -182,7 +182,9 @@ def test_links_may_not_carry_the_supporter() -> None:
 def test_a_link_that_no_person_sees_or_reaches_stands_at_the_end_of_every_mail_with_links() -> None:
     made = rendered(html="<html><body><p>Hello</p></body></html>").html
     before, hidden, after = made.partition(f'<a href="{LINKS}{HIDDEN_LINK}"')
-    assert hidden and before.endswith("<p>Hello</p>") and "</body>" in after
+    assert hidden
+    assert before.endswith("<p>Hello</p>")
+    assert "</body>" in after
     tag, _, rest = after.partition(">")
     assert rest.startswith("</a>")  # nothing to read, nothing to press
     for part in ("display:none", 'tabindex="-1"', 'aria-hidden="true"', 'rel="nofollow"'):
