@@ -48,7 +48,11 @@ class Disclaimer(Checked):
 
 
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send."""
+    """Who is speaking, and the defaults of every send.
+
+    `topics`: what people can leave and join by themselves, the name that sends say to what they
+    read on the page. `languages` likewise: a code to the language's own name.
+    """
 
     name: str
     organisation: str
@@ -58,6 +62,8 @@ class Campaign(Checked):
     postal_address: str
     timezone: str = "Europe/London"
     language: str = "en"
+    topics: dict[str, str] = Field(default_factory=dict)
+    languages: dict[str, str] = Field(default_factory=dict)
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
 
@@ -117,6 +123,7 @@ class Send(Checked):
     `mode`: "once" freezes an audience when due; "newly_qualifies" mails everyone who enters the
     segment from then on, once each, until `until`. `areas` names the Areas whose data (and
     editions) this send uses. `unless_done`: actions that exclude a supporter up to the last look.
+    Without `tracking`, links are plain and there is no pixel; `pixel: false` leaves out the pixel.
     """
 
     name: str
@@ -130,6 +137,7 @@ class Send(Checked):
     until: datetime | None = None
     reply_to: str = ""
     per_inbox: bool = True
+    tracking: bool = True
     pixel: bool = True
     unconfirmed: Literal["leave", "resend"] = "leave"
     unless_done: tuple[str, ...] = ()

@@ -94,7 +94,7 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
     ) strict, without rowid""",
 )
 
-HITS_DDL: Final[tuple[str, ...]] = (
+LATER_DDL: Final[tuple[str, ...]] = (
     # One row per open or click of a message: `words` and `visitor` by its user agent (see
     # shared.classification), `agent` and `version` what was last said of it. counted: 1 when it is
     # a person's and settled; due_at: when it is to be judged, null when nothing is open.
@@ -118,5 +118,10 @@ HITS_DDL: Final[tuple[str, ...]] = (
         d.clicked_at, '', 'unknown', '', 'unknown', 1, 1, d.clicked_at, null
     from delivery d join supporter s on s.supporter_id = d.supporter_id
     where d.clicked_at is not null""",
+    # The record of what they let us see of them: all, links or none.
+    "alter table profile add column tracking text",
+    "alter table profile add column tracking_wording text",
+    "alter table profile add column tracking_source text",
+    "alter table profile add column tracking_at integer",
 )
 """Added when the tables of sends were there: it comes behind them."""

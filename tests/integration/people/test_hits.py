@@ -188,12 +188,12 @@ def test_a_judgement_without_its_hit_is_refused(mailed: World) -> None:
 
 
 def test_what_an_older_store_had_counted_stays_counted(world: World) -> None:
-    from services.segmenter.people.schema import HITS_DDL
+    from services.segmenter.people.schema import LATER_DDL
 
     world.hear(change(ADA), event("accepted", ADA, 0, **SEND))
     with world.store.unit() as unit:
         unit.connection.execute("update delivery set clicked_at = 7, opened_at = 5")
-        for statement in HITS_DDL[2:]:
+        for statement in LATER_DDL[2:]:
             unit.connection.execute(statement)
     hear(world, hit(minutes=9))
     wait(world, PATIENCE.doubtful_ms)

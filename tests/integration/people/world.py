@@ -22,7 +22,7 @@ from services.segmenter.people.audience import (
 from services.segmenter.people.folding import Places
 from services.segmenter.people.handler import People
 from services.segmenter.people.ownership import Owned
-from services.segmenter.people.schema import HITS_DDL, PEOPLE_DDL, POSTGRES_DDL
+from services.segmenter.people.schema import LATER_DDL, PEOPLE_DDL, POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from shared.clock import FixedClock
 from shared.ids import address_key
@@ -91,11 +91,11 @@ def event(kind: Any, who: str, minutes: float = 0, *, days: float = 0, **said: A
 
 
 def sqlite_store(path: Path) -> SqliteStore:
-    return SqliteStore(path, (*PEOPLE_DDL, *HITS_DDL), synchronous="NORMAL")
+    return SqliteStore(path, (*PEOPLE_DDL, *LATER_DDL), synchronous="NORMAL")
 
 
 def postgres_store(dsn: str) -> PostgresStore:
-    ddl = (*PEOPLE_DDL, *HITS_DDL)
+    ddl = (*PEOPLE_DDL, *LATER_DDL)
     return PostgresStore(dsn, "segmenter", ddl, postgres_ddl=POSTGRES_DDL)
 
 
