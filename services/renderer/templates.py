@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from services.renderer.template_faults import SOURCE, TemplateFault, compile_fault, render_fault
 from shared.programme.definitions import Template
-from shared.programme.links import HIDDEN_LINK, BadLinks, number_template
+from shared.programme.links import HIDDEN_LINK, BadLinks, NumberedTemplate, number_template
 from shared.programme.template_language import TRACKED, TemplateEnvironment, compiled, parse
 
 HTML, TEXT = "mail.html.j2", "mail.txt.j2"
@@ -53,14 +53,19 @@ class Rendered:
 
 
 class CompiledTemplate:
-    """One template version, ready to render. Raises TemplateFault when it cannot be compiled."""
+    """One template version, ready to render. Raises TemplateFault when it cannot be compiled.
 
-    def __init__(self, template: Template) -> None:
-        self.name = template.name
+    Without `tracked` its links stay as they were written; render it with `links` and `pixel` empty.
+    """
+
+    def __init__(self, template: Template, *, tracked: bool = True) -> None:
+        self.name, self.tracked = template.name, tracked
         try:
             numbered = number_template(template)
         except BadLinks as error:
             raise TemplateFault(f"template {template.name}: {error}") from error
+        if not tracked:
+            numbered = NumberedTemplate(template.html, template.text, template.partials, ())
         pages = {name: _links_prefixed(source) for name, source in numbered.partials.items()}
         texts = {**pages, TEXT: _links_prefixed(numbered.text)}
         pages[HTML] = _links_prefixed(numbered.html)

@@ -17,6 +17,7 @@ from services.tracker.hits import Hits
 from services.tracker.intake import Intake
 from services.tracker.notifications import Notifications
 from services.tracker.pages import not_found_page
+from services.tracker.preferences import Preferences
 from services.tracker.unsubscribing import Unsubscribing
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -53,6 +54,7 @@ def application(
     pages = Starlette(
         routes=[
             *Unsubscribing(intake).routes(),
+            *Preferences(intake).routes(),
             *actions.routes(),
             *notifications.routes(),
             *_health(intake.metrics, healthy, ready, beside),

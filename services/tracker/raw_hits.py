@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import NeverRetry, NewerVersion
 from shared.tokens import Token
-from shared.wire.supporters import AttributeValue
+from shared.wire.supporters import AttributeValue, Frequency, TrackingLevel
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The newest. A row has the number of the format that first had its kind."""
+FIRST_FORMAT: Final = 1
+PREFERENCES_FORMAT: Final = 2
 
 
 class Malformed(NeverRetry):
@@ -53,7 +56,7 @@ class LinkHit(Row):
     """A pixel was fetched or a link was followed. `link` is None for the pixel."""
 
     kind: Literal["opened", "clicked"]
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     bearer: Bearer
     link: int | None = None
@@ -65,7 +68,7 @@ class UnsubscribeHit(Row):
     """Somebody asked for no more mail. `one_click`: the mailbox provider's button (RFC 8058)."""
 
     kind: Literal["unsubscribed"] = "unsubscribed"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     bearer: Bearer
     one_click: bool
@@ -80,7 +83,7 @@ class ActionHit(Row):
     """
 
     kind: Literal["acted"] = "acted"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     received_ms: int
     key_hash: str
@@ -93,16 +96,36 @@ class ActionHit(Row):
     properties: dict[str, AttributeValue] = Field(default_factory=dict)
 
 
+class PreferencesHit(Row):
+    """Somebody chose what mail they get; None, or absent, is what they left as it was.
+
+    `topics`: name to whether they want mail about it. `wording`: the words by which `tracking` was
+    chosen. `postcode` is as they wrote it.
+    """
+
+    kind: Literal["preferred"] = "preferred"
+    format: int = PREFERENCES_FORMAT
+    at_ms: int
+    bearer: Bearer
+    topics: dict[str, bool] = Field(default_factory=dict)
+    frequency: Frequency | None = None
+    language: str | None = None
+    postcode: str | None = None
+    tracking: TrackingLevel | None = None
+    wording: str = ""
+    user_agent: str | None = None
+
+
 class SesHit(Row):
     """A notification of SES, its signature verified: the text of `Message` as it came."""
 
     kind: Literal["ses"] = "ses"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     text: str
 
 
-RawHit = LinkHit | UnsubscribeHit | ActionHit | SesHit
+RawHit = LinkHit | UnsubscribeHit | ActionHit | PreferencesHit | SesHit
 
 _ROWS: Final[TypeAdapter[RawHit]] = TypeAdapter(Annotated[RawHit, Field(discriminator="kind")])
 

@@ -86,6 +86,12 @@ class Versions:
         every = (known.definition for known in self.definitions.values())
         return next((one for one in every if isinstance(one, Campaign)), None)
 
+    def newest_campaign(self, campaign: Campaign) -> Campaign:
+        """The campaign of that name as it is now."""
+        known = self.definitions.get(f"definition/campaign/{campaign.name}")
+        newest = known.definition if known is not None else None
+        return newest if isinstance(newest, Campaign) else campaign
+
     def _pinned(self, send_id: str, kind: str, name: str) -> Known | None:
         newest = f"definition/{kind}/{name}"
         order = self.orders.get(send_id)

@@ -95,8 +95,8 @@ class Template(Checked):
 
     Merge data: `supporter` (first_name, last_name, name, language, postcode, and `attributes`),
     `area` (the area's data), `send` (name, deadline), `campaign`. Links may use `area`, `send` and
-    `campaign` only. The renderer adds `unsubscribe_url`, `disclaimer` and `preheader` for both
-    parts, and both must show the first two.
+    `campaign` only. The renderer adds `unsubscribe_url`, `disclaimer`, `preferences_url` and
+    `preheader` for both parts, and both must show the first two.
     """
 
     name: str

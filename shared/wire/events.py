@@ -35,6 +35,7 @@ EventKind = Literal[
     "unsubscribed",
     "acted",
     "judged",
+    "preferred",
 ]
 
 MEANING: Final[dict[EventKind, str]] = {
@@ -58,6 +59,7 @@ MEANING: Final[dict[EventKind, str]] = {
     "unsubscribed": "The supporter asked for no more mail.",
     "acted": "The supporter did something that matters; `action` names it.",
     "judged": "Who an open or a click was by, where more is known than its own event says.",
+    "preferred": "The supporter chose what mail they get; `properties` holds what they changed.",
 }
 
 FINAL_KINDS: Final[frozenset[EventKind]] = frozenset(

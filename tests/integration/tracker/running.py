@@ -165,7 +165,10 @@ class RunningTracker:
     def nothing_recorded(self) -> bool:
         """After an ordered stop: neither the spool nor the log holds anything."""
         assert self.stop() == 0
-        return not any(self.records(topic) for topic in ("events", "suppressions", "dead-letters"))
+        return not any(
+            self.records(topic)
+            for topic in ("events", "supporters", "suppressions", "dead-letters")
+        )
 
 
 @contextmanager

@@ -51,5 +51,5 @@ def test_a_row_that_is_no_hit_is_malformed(row: bytes | None) -> None:
 
 
 def test_a_row_of_a_newer_format_is_left_to_a_newer_tracker() -> None:
-    with pytest.raises(NewerVersion, match="format 2"):
-        unpack(b'{"kind":"hologram","format":2}')
+    with pytest.raises(NewerVersion, match="format 3"):
+        unpack(b'{"kind":"hologram","format":3}')
