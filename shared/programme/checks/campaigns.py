@@ -10,6 +10,7 @@ from shared.programme.checks.wording import (
     Wrong,
     bad_address,
     bad_language,
+    bad_word,
     bad_zone,
     refuses_replies,
 )
@@ -28,6 +29,8 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
     for field, hint in _missing_in_disclaimer(campaign):
         path = ("disclaimer", field)
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)
+    for path, (message, hint) in _wrong_choices(campaign):
+        yield Finding("campaign", campaign.name, path, f"`{path[0]}`: {message}", hint)
     if refuses_replies(campaign.reply_to):
         yield Finding(
             "campaign",
@@ -56,6 +59,23 @@ def _wrong_words(campaign: Campaign) -> Iterator[tuple[str, tuple[str, str]]]:
     if not _CONFIGURATION_SET.fullmatch(campaign.configuration_set):
         message = f'"{campaign.configuration_set}" cannot be one'
         yield "configuration_set", (message, "SES allows letters, digits, _ and -, at most 64")
+
+
+def _wrong_choices(campaign: Campaign) -> Iterator[tuple[Path, tuple[str, str]]]:
+    """What is wrong with what people choose among on the preference page."""
+    hint = "write what people are to read on the preference page"
+    for field, names, bad in (
+        ("topics", campaign.topics, bad_word),
+        ("languages", campaign.languages, bad_language),
+    ):
+        for name, title in names.items():
+            if wrong := bad(name):
+                yield (field, name), wrong
+            elif not title.strip() or "\n" in title:
+                yield (field, name), (f'"{name}" has no words, or several lines of them', hint)
+    if campaign.languages and campaign.language not in campaign.languages:
+        said = f'the campaign\'s own language "{campaign.language}" is not among them'
+        yield ("languages",), (said, "add it, so that people can choose it again")
 
 
 def _missing_in_disclaimer(campaign: Campaign) -> Iterator[tuple[str, str]]:
