@@ -43,6 +43,7 @@ def application(
         [key.get_secret_value() for key in settings.action_keys],
         settings.identity_secret(),
         own.max_body_bytes,
+        settings.action_signers(),
     )
     notifications = Notifications(
         intake,
