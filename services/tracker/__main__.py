@@ -19,6 +19,7 @@ from services.tracker.keeping import KeptProgramme
 from services.tracker.programme import Programme
 from services.tracker.server import HttpServer
 from services.tracker.spool import Spool, SpoolReader
+from services.tracker.webhooks import Webhooks
 from shared.clock import SystemClock
 from shared.errors import DoorstepError
 from shared.log.opening import open_log
@@ -90,6 +91,10 @@ class Tracker:
             metrics=self._metrics,
             on_failure=self._fail,
         )
+        self._webhooks = Webhooks(
+            self._connecting.log, programme, settings.webhook_keys(), settings.loop, clock,
+            fail_points, self._metrics,
+        )  # fmt: skip
         self._application = application(
             Intake(self._spool, programme, settings.token_key_ring(), clock, self._metrics),
             settings,
@@ -112,6 +117,7 @@ class Tracker:
         self._connecting.start()
         self._following.start()
         self._forwarder.start()
+        self._webhooks.start()
         try:
             if self._forwarder.wait_open(LOG_SECONDS) and not self._ending.is_set():
                 self._following.wait_current(0.0, LOG_SECONDS)
@@ -123,6 +129,7 @@ class Tracker:
         finally:
             self._server.stop()
             self._spool.close()
+            self._webhooks.stop()
             self._forwarder.stop(within_seconds=DRAIN_SECONDS)
             self._following.stop()
             self._connecting.close()

@@ -19,7 +19,7 @@ from services.tracker.versions import Versions
 from shared.errors import DoorstepError
 from shared.log.record import Stored
 from shared.observability.logs import Journal
-from shared.programme.definitions import Areas, Campaign, Send
+from shared.programme.definitions import Areas, Campaign, Send, Webhook
 from shared.programme.links import BadDestination, BadLinks, destination
 from shared.tokens import edition_hash
 from shared.wire.cloudevents import decode
@@ -83,6 +83,11 @@ class Programme:
             send = self._versions.send(bearer.send_hash)
             pinned = self._versions.campaign(send) if send is not None else None
             return self._versions.newest_campaign(pinned) if pinned is not None else None
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Who is told of events, as the campaigns have it now."""
+        with self._lock:
+            return self._versions.webhooks()
 
     def _forget_answers(self) -> None:
         self._mailings.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from shared.programme.definitions import MODELS, Areas, Campaign, Send, Template
+from shared.programme.definitions import MODELS, Areas, Campaign, Send, Template, Webhook
 from shared.programme.definitions import Definition as Checked
 from shared.programme.links import number_template
 from shared.tokens import edition_hash, send_hash
@@ -91,6 +91,16 @@ class Versions:
         known = self.definitions.get(f"definition/campaign/{campaign.name}")
         newest = known.definition if known is not None else None
         return newest if isinstance(newest, Campaign) else campaign
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Of the newest version of every campaign."""
+        return tuple(
+            webhook
+            for key, known in sorted(self.definitions.items())
+            if key.startswith("definition/campaign/") and "@" not in key
+            if isinstance(known.definition, Campaign)
+            for webhook in known.definition.webhooks
+        )
 
     def _pinned(self, send_id: str, kind: str, name: str) -> Known | None:
         newest = f"definition/{kind}/{name}"

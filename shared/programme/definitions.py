@@ -47,6 +47,19 @@ class Disclaimer(Checked):
     reason: str = ""
 
 
+class Webhook(Checked):
+    """Somebody who is told of events, by signed webhooks to `url`.
+
+    `events` are kinds; `actions` narrows `acted` down to some. The secret that signs is no part of
+    the programme: it is set under the webhook's name where the tracker runs.
+    """
+
+    name: str
+    url: str
+    events: tuple[str, ...] = Field(min_length=1)
+    actions: tuple[str, ...] = ()
+
+
 class Campaign(Checked):
     """Who is speaking, and the defaults of every send.
 
@@ -64,6 +77,7 @@ class Campaign(Checked):
     language: str = "en"
     topics: dict[str, str] = Field(default_factory=dict)
     languages: dict[str, str] = Field(default_factory=dict)
+    webhooks: tuple[Webhook, ...] = ()
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
 

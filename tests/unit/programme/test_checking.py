@@ -115,6 +115,17 @@ def test_likely_misspellings_of_actions_and_empty_choices_are_doubts() -> None:
         ("disclaimer:", 'topics: {news: ""}\ndisclaimer:', '"news" has no words'),
         ("disclaimer:", "languages: {cy: Cymraeg}\ndisclaimer:", '"en" is not among them'),
         ("disclaimer:", "languages: {en: E, c!: C}\ndisclaimer:", "is no language code"),
+        *(
+            ("disclaimer:", f"webhooks: [{{{said}}}]\ndisclaimer:", message)
+            for said, message in (
+                ("name: C R M, url: https://a.example, events: [acted]", '"C R M"'),
+                ("name: crm, url: http://a.example/, events: [acted]", "cannot be told of events"),
+                ("name: crm, url: https://u:p@a.example/, events: [acted]", "cannot be told"),
+                ("name: crm, url: https://a.example, events: [cliked]", "kind of event"),
+                ("name: crm, url: https://a.example, events: []", "must not be empty"),
+                ("name: crm, url: https://a.example, events: [opened], actions: [signed]", "acted"),
+            )
+        ),
         ("jurisdiction: uk", "jurisdiction: none", "`disclaimer.reason` is missing"),
         ("postal_address: 1 Test Lane", 'postal_address: " "', "`postal_address`: it is empty"),
     ],
