@@ -10,11 +10,11 @@ from services.segmenter.people.hits import Patience
 from services.segmenter.people.places.areas import Resolver
 from services.segmenter.people.places.coordinates import GridReader
 from services.segmenter.people.places.directory import Directory
-from services.segmenter.people.schema import LATER_DDL, PEOPLE_DDL, POSTGRES_DDL
+from services.segmenter.people.schema import POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from services.segmenter.questions import Questions
+from services.segmenter.schema import DDL
 from services.segmenter.sends.programme import ProgrammeView
-from services.segmenter.sends.schema import SENDS_DDL
 from services.segmenter.sends.sends import Sends
 from shared.clock import SystemClock
 from shared.log.housekeeping import Housekeeping
@@ -49,7 +49,7 @@ class SegmenterService:
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         store = self._store = open_store(
-            settings, GROUP, "people.db", (*PEOPLE_DDL, *SENDS_DDL, *LATER_DDL),
+            settings, GROUP, "people.db", DDL,
             postgres_ddl=POSTGRES_DDL, synchronous="FULL", cache_mb=256,
         )  # fmt: skip
         self._housekeeping = Housekeeping(self._log, clock)

@@ -82,8 +82,9 @@ class Member:
         """
         if self.tracking is not None:
             return self.tracking == "all"
-        said = self.attributes.get(PIXEL_CONSENT)
-        return said if isinstance(said, bool) else not needs_consent
+        if PIXEL_CONSENT in self.attributes:
+            return self.attributes[PIXEL_CONSENT] is True
+        return not needs_consent
 
     @property
     def frequency(self) -> Frequency:

@@ -48,7 +48,7 @@ def test_an_import_makes_a_supporter_with_a_place(world: World) -> None:
     assert (ada.first_name, ada.last_name, ada.language) == ("Ada", None, "gd-Latn")
     assert ada.postcode == "FK2 7AA"
     assert ada.attributes == {"age": 41, "pixel_consent": True}
-    assert ada.pixel
+    assert ada.pixel(needs_consent=True)
     assert ada.areas == {
         "ward": "S13003000",
         "postcode_sector": "FK2 7",
