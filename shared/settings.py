@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.standard_webhooks import read_secret
 
 PREFIX = "DOORSTEP_"
 SIGNATURE_SECONDS = 900.0
@@ -57,6 +58,10 @@ class SegmenterSettings(Section):
     port: int = Field(8701, description="health, metrics, questions")
     wave_recipients: int = Field(2_000, ge=1, description="released ahead of outcomes, a partition")
     sweep_seconds: float = Field(2.0, gt=0, description="how often time alone may move people")
+    hit_seconds: float = Field(2.0, gt=0, description="an open or click waits before it counts")
+    doubtful_hit_seconds: float = Field(
+        60.0, gt=0, description="and so long when one sign speaks for a machine"
+    )
 
 
 class RendererSettings(Section):
@@ -189,6 +194,13 @@ class Settings(BaseSettings):
         None, description="file of the keys, read again when it changes; without it as above"
     )
     action_keys: tuple[SecretStr, ...] = Field((), description="API keys for POST /actions")
+    action_secrets: tuple[SecretStr, ...] = Field(
+        (), description="whsec_...: whose signed webhooks POST /actions takes"
+    )
+    webhook_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="as JSON, name of a webhook to whsec_...: signs what it is told",
+    )
     tracking_url: str = Field("http://127.0.0.1:8704", description="what links in mails begin with")
     postcodes: Path | None = Field(None, description="cache folder of the postcode directory")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -223,6 +235,18 @@ class Settings(BaseSettings):
     def identity_secret(self) -> bytes:
         """The 32 bytes that key identities and address keys. Raises Misconfigured."""
         return _secret_bytes(self)
+
+    def action_signers(self) -> list[bytes]:
+        """The keys of those who sign what they report. Raises Misconfigured."""
+        name = f"{PREFIX}ACTION_SECRETS"
+        return [read_secret(name, each.get_secret_value()) for each in self.action_secrets]
+
+    def webhook_keys(self) -> dict[str, bytes]:
+        """Name of a webhook to the key that signs what it is told. Raises Misconfigured."""
+        return {
+            name: read_secret(f"{PREFIX}WEBHOOK_SECRETS: {name}", each.get_secret_value())
+            for name, each in self.webhook_secrets.items()
+        }
 
     def token_key_ring(self) -> dict[int, bytes]:
         """Key id to key. The highest id signs; all verify."""

@@ -33,10 +33,14 @@ OTHERWISE = Rates(opens=0.4, clicks=0.05, acts=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens to one mail, in this order: prefetch, scan, open, click, act, unsubscribe."""
+    """What happens to one mail, in this order: prefetch, scan, open, click, act, unsubscribe.
+
+    `disguised`: a scan under the name of a browser.
+    """
 
     prefetched: bool
     scanned: bool
+    disguised: bool
     opens: bool
     clicks: bool
     acts: bool
@@ -55,6 +59,7 @@ def plan(message_id: str, send: str, variant: str) -> Plan:
     return Plan(
         prefetched=_draw(message_id, "prefetch") < rates.prefetched,
         scanned=_draw(message_id, "scan") < rates.scanned,
+        disguised=_draw(message_id, "disguise") < 0.5,
         opens=clicks or _draw(message_id, "open") < rates.opens,
         clicks=clicks,
         acts=clicks and _draw(message_id, "act") < rates.acts,

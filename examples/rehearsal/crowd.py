@@ -1,7 +1,8 @@
 """A crowd: reads the mails that the SES sandbox delivered and behaves, over real HTTP.
 
 People open and click, some volunteer, a few unsubscribe; a mail proxy fetches pixels in advance
-and a security scanner follows every link. What it did is written as JSON, now and at the end.
+and a security scanner follows every link, half of the time under the name of a browser. What it did
+is written as JSON, now and at the end.
 
     python -m examples.rehearsal.crowd --mail DIR --tracker URL --action-key KEY --report FILE
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from examples.rehearsal.behaviour import plan
+from shared.programme.links import HIDDEN_LINK
 
 PEOPLE_AT_ONCE = 8
 PHONE = (
@@ -32,6 +34,10 @@ PHONE = (
 )
 PREFETCH = "Mozilla/5.0"
 SCANNER = "Barracuda Sentinel (EE)"
+DISGUISE = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/132.0.0.0 Safari/537.36"
+)
 PIXEL = re.compile(r'src="([^"]+/o/[^"]+\.gif)"')
 LINK = re.compile(r'href="([^"]+/c/[^"]+)"')
 HEADER = re.compile(r"^(X-SES-Tag-[msv]|List-Unsubscribe): (.*)$", re.MULTILINE)
@@ -39,13 +45,14 @@ HEADER = re.compile(r"^(X-SES-Tag-[msv]|List-Unsubscribe): (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What a reader needs of a delivered mail."""
+    """What a reader needs of a delivered mail. `hidden`: the link that no person sees."""
 
     message_id: str
     send: str
     variant: str
     pixel: str | None
     links: tuple[str, ...]
+    hidden: str | None
     unsubscribe: str
 
 
@@ -55,12 +62,15 @@ def read_mail(path: Path) -> Mail:
     headers = dict(HEADER.findall(head.decode("ascii").replace("\r\n", "\n")))
     page = quopri.decodestring(body[body.rindex(b"Content-Type: text/html") :]).decode()
     pixel = PIXEL.search(page)
+    links = list(dict.fromkeys(LINK.findall(page)))
+    hidden = [link for link in links if link.endswith(f"/{HIDDEN_LINK}")]
     return Mail(
         message_id=headers["X-SES-Tag-m"],
         send=headers["X-SES-Tag-s"],
         variant=headers["X-SES-Tag-v"],
         pixel=pixel and pixel.group(1),
-        links=tuple(dict.fromkeys(LINK.findall(page))),
+        links=tuple(link for link in links if link not in hidden),
+        hidden=hidden[0] if hidden else None,
         unsubscribe=headers["List-Unsubscribe"].strip("<>"),
     )
 
@@ -108,10 +118,7 @@ class Crowd:
             self._ask("GET", mail.pixel, PREFETCH)
             self._note("prefetched")
         if wanted.scanned:
-            for link in mail.links:
-                self._ask("HEAD", link, SCANNER)
-                self._ask("GET", link, SCANNER)
-            self._note("scanned")
+            self._scan(mail, disguised=wanted.disguised)
         if wanted.opens and mail.pixel:
             self._ask("GET", mail.pixel, PHONE)
             self._note(f"{told}/opened")
@@ -125,6 +132,13 @@ class Crowd:
             form = {"Content-Type": "application/x-www-form-urlencoded"}
             self._ask("POST", mail.unsubscribe, PHONE, form, b"List-Unsubscribe=One-Click")
             self._note("unsubscribed")
+
+    def _scan(self, mail: Mail, *, disguised: bool) -> None:
+        for link in filter(None, (*mail.links, mail.hidden)):
+            if not disguised:
+                self._ask("HEAD", link, SCANNER)
+            self._ask("GET", link, DISGUISE if disguised else SCANNER)
+        self._note("scanned in disguise" if disguised else "scanned")
 
     def _act(self, landing: str) -> None:
         """What the campaign's own site does when the form is filled in."""

@@ -113,7 +113,8 @@ def movements(console: Console, home: Path, crowd: dict[str, Any]) -> None:
     console.print(
         f"  The crowd: {volunteers:,} volunteered, {crowd.get('unsubscribed', 0):,} unsubscribed; "
         f"a proxy fetched {crowd.get('prefetched', 0):,} mails, "
-        f"a scanner followed {crowd.get('scanned', 0):,}.",
+        f"a scanner followed {crowd.get('scanned', 0):,} by its name and "
+        f"{crowd.get('scanned in disguise', 0):,} as a browser.",
         style="dim",
     )
 

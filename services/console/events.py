@@ -1,19 +1,24 @@
-"""`doorstep events tail`: what happened, newest last."""
+"""`doorstep events ...`: what happened, and judging anew whose opens and clicks they were."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from services.console.approving import JSON
-from services.console.screen import Screen
+from services.console.reclassifying import reclassify
+from services.console.screen import Screen, some
 from services.console.surroundings import here
 from services.console.tailing import following, newest
+from shared.classification.agents import VERSION
+from shared.classification.signals import VERSIONS
 from shared.errors import Misconfigured
 from shared.log.record import Stored
 from shared.log.topics import EVENTS
+from shared.programme.moments import BadMoment, parse_moment
 from shared.programme.problems import no_such
 from shared.wire.cloudevents import Envelope
 from shared.wire.events import MEANING, Event
@@ -23,6 +28,7 @@ STYLES = {
     "acted": "bold cyan", "unconfirmed": "magenta", "bounced": "red", "complained": "bold red",
     "failed": "red", "expired": "red", "rejected": "red", "unsubscribed": "yellow",
     "suppressed": "yellow", "excluded": "yellow", "capped": "yellow", "cancelled": "yellow",
+    "judged": "dim",
 }  # fmt: skip
 
 app = typer.Typer(help="Read what happened.", no_args_is_help=True)
@@ -77,6 +83,68 @@ def tail(
                     _print(around.screen, stored, envelope, as_json=as_json)
         finally:
             follower.close()
+
+
+@app.command("reclassify")
+def reclassify_command(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Only opens and clicks from then on, as 2026-05-01T00:00Z."),
+    ] = None,
+    version: Annotated[
+        int, typer.Option("--version", help="By the rules of this version.")
+    ] = VERSION,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change; write nothing.")
+    ] = False,
+    as_json: JSON = False,
+) -> None:
+    """Judge the history anew: whose opens and clicks they were, by all that is known now.
+
+    What differs from what was said is written to `events`, and the segments follow. Again and
+    again is harmless. Run it when a new version of the rules is installed.
+    """
+    if version not in VERSIONS:
+        known = ", ".join(str(each) for each in VERSIONS)
+        raise Misconfigured(f"--version: there is no version {version} of the rules; say {known}")
+    around = here(context)
+    moment = _moment(since) if since is not None else None
+    with around.log() as log, around.screen.err.status("Reading events ..."):
+        found = reclassify(
+            log, around.settings.home, version, moment, around.now(), write=not dry_run
+        )
+    if as_json:
+        around.screen.json(
+            {
+                "version": version, "looked_at": found.looked_at, "newer": found.newer,
+                "messages": found.messages, "written": not dry_run,
+                "changed": [
+                    {"from": before, "to": after, "hits": number}
+                    for (before, after), number in sorted(found.changed.items())
+                ],
+            }
+        )  # fmt: skip
+        return
+    for (before, after), number in sorted(found.changed.items()):
+        around.screen.say(
+            f"{before} → {after}: {some(number, 'open or click', 'opens and clicks')}"
+        )
+    total = found.changed.total()
+    would = "would be " if dry_run else ""
+    around.screen.say(
+        f"{some(found.looked_at, 'open or click', 'opens and clicks')} looked at by version "
+        f"{version}; {total:,} {would}judged otherwise, in {some(found.messages, 'message')}."
+    )
+    if found.newer:
+        around.screen.note(f"{found.newer:,} were judged by a newer version and left as they are.")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except BadMoment as error:
+        raise Misconfigured(f"--since: {error}; {error.hint}") from None
 
 
 def _print(screen: Screen, stored: Stored, envelope: Envelope, *, as_json: bool) -> None:

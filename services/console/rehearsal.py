@@ -24,6 +24,8 @@ NAME: Final = "ses-sandbox"
 VALIDITY_SECONDS: Final = 15
 SETTLE_SECONDS: Final = 20
 """Seconds instead of an hour; longer than a signature is valid, so that no late call is taken."""
+DOUBTFUL_HIT_SECONDS: Final = 5
+"""Seconds instead of a minute: a crowd clicks as soon as the mail is there, which is a doubt."""
 
 
 def keep_mode(home: Path, *, rehearsal: bool) -> None:
@@ -89,6 +91,7 @@ def pointed_at(environment: Mapping[str, str], settings: Settings, port: int) ->
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     found.setdefault(f"{PREFIX}SENDER__SETTLE_SECONDS", str(SETTLE_SECONDS))
+    found.setdefault(f"{PREFIX}SEGMENTER__DOUBTFUL_HIT_SECONDS", str(DOUBTFUL_HIT_SECONDS))
     return found
 
 

@@ -36,6 +36,15 @@ def newest(
     return [(stored, envelope) for *_, stored, envelope in sorted(kept, key=lambda each: each[:3])]
 
 
+def everything(
+    follower: Follower, look: Callable[[Stored], bool]
+) -> Iterator[list[tuple[Stored, Envelope]]]:
+    """All records up to the end of the log as it is now, batch by batch, in order of the log."""
+    ends = follower.end_offsets()
+    while any(follower.next_offsets().get(number, 0) < end for number, end in ends.items()):
+        yield list(_decoded(follower.read(timeout_seconds=0.05), lambda _: True, look))
+
+
 def following(
     follower: Follower, wanted: Wanted, look: Callable[[Stored], bool]
 ) -> Iterator[tuple[Stored, Envelope]]:

@@ -1,5 +1,5 @@
-"""The sources of a template as they are compiled: links numbered, styles inlined, pixel and
-preheader placed.
+"""The sources of a template as they are compiled: links numbered, styles inlined, pixel, hidden
+link and preheader placed.
 
 Lines stay where they were, so that a fault names the line its author wrote.
 """
@@ -14,7 +14,7 @@ from jinja2 import TemplateError, nodes
 
 from services.renderer.css_inlining import with_styles_inlined
 from shared.programme.definitions import Template
-from shared.programme.links import number_template
+from shared.programme.links import HIDDEN_LINK, NumberedTemplate, number_template
 from shared.programme.template_language import TRACKED, parse
 
 HTML, TEXT = "mail.html.j2", "mail.txt.j2"
@@ -22,6 +22,12 @@ PIXEL: Final = (
     '{% if pixel %}<img src="{{ pixel }}" width="1" height="1" alt="" '
     'style="display:block;border:0;">{% endif %}'
 )
+_HIDDEN_LINK: Final = (
+    f'{{% if {TRACKED} %}}<a href="{{{{ {TRACKED} }}}}{HIDDEN_LINK}" '
+    'style="display:none;max-height:0;overflow:hidden;font-size:0;" tabindex="-1" '
+    'aria-hidden="true" rel="nofollow"></a>{% endif %}'
+)
+_FURNITURE: Final = _HIDDEN_LINK + PIXEL
 
 _BODY_START: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _BODY_END: Final = re.compile(r"</body\s*>", re.IGNORECASE)
@@ -42,9 +48,14 @@ class Sources(NamedTuple):
     texts: dict[str, str]
 
 
-def sources_of(template: Template) -> Sources:
-    """Raises BadLinks or BadStyles, or jinja2.TemplateSyntaxError."""
+def sources_of(template: Template, *, tracked: bool = True) -> Sources:
+    """Without `tracked` links stay as they were written.
+
+    Raises BadLinks or BadStyles, or jinja2.TemplateSyntaxError.
+    """
     numbered = number_template(template)
+    if not tracked:
+        numbered = NumberedTemplate(template.html, template.text, template.partials, ())
     partials = {name: _links_prefixed(source) for name, source in numbered.partials.items()}
     pages = {**partials, HTML: _links_prefixed(numbered.html)}
     texts = {**partials, TEXT: _links_prefixed(numbered.text)}
@@ -58,20 +69,20 @@ def _links_prefixed(source: str) -> str:
 
 
 def _with_furniture(sources: Mapping[str, str], *, with_preheader: bool) -> dict[str, str]:
-    """The sources with pixel and preheader in their places.
+    """The sources with pixel, hidden link and preheader in their places.
 
-    The pixel goes before `</body>`, or to the end of the page; the preheader after `<body>`, unless
-    a source places it.
+    Pixel and the link that no person sees go before `</body>`, or to the end of the page; the
+    preheader after `<body>`, unless a source places it.
     """
     placed = any(_NAMES_PREHEADER.search(source) for source in sources.values())
     furnished: dict[str, str] = {}
     for name, source in sources.items():
-        page = _BODY_END.sub(lambda end: PIXEL + end[0], source, count=1)
+        page = _BODY_END.sub(lambda end: _FURNITURE + end[0], source, count=1)
         if with_preheader and not placed:
             page = _BODY_START.sub(lambda start: start[0] + _PREHEADER, page, count=1)
         furnished[name] = page
     if not any(_BODY_END.search(source) for source in sources.values()):
-        furnished[_outermost(sources)] += PIXEL
+        furnished[_outermost(sources)] += _FURNITURE
     return furnished
 
 

@@ -94,6 +94,7 @@ class Preparer:
             recipient.campaign_version or self._book.campaign_version(),
             recipient.template_version,
             recipient.variant,
+            recipient.tracked,
         )
         if not pins.template_version:
             pins = self._with_newest_template(pins)
@@ -109,20 +110,22 @@ class Preparer:
         campaign = self._book.campaign(pins.campaign_version)
         number = _number(send, pins.variant)
         template = self._book.template(send.variants[number].template, pins.template_version)
-        return prepare(send, number, campaign, self._compile(template, pins.template_version))
+        return prepare(send, number, campaign, self._compile(template, pins))
 
-    def _compile(self, template: Template, version: str) -> CompiledTemplate:
-        return self._compiled.get((template.name, version), lambda: CompiledTemplate(template))
+    def _compile(self, template: Template, pins: _Pins) -> CompiledTemplate:
+        key = (template.name, pins.template_version, pins.tracked)
+        return self._compiled.get(key, lambda: CompiledTemplate(template, tracked=pins.tracked))
 
 
 class _Pins(NamedTuple):
-    """One variant exactly as it was approved."""
+    """One variant exactly as it was approved; its links tracked or not."""
 
     send_id: str
     send_version: str
     campaign_version: str
     template_version: str
     variant: str
+    tracked: bool
 
 
 def _number(send: Send, variant: str) -> int:

@@ -71,15 +71,19 @@ def bodies_for(recipient: Recipient, prepared: Prepared, signing: Signing) -> Bo
     """What the template makes of this recipient. Raises TemplateFault or NotMailable."""
     token = _token(recipient, prepared, signing)
     supporter, area = _mapping(recipient, "supporter"), _mapping(recipient, "area")
+    tracked = prepared.template.tracked
     unsubscribe_url = Printed(f"{signing.tracking_url}/u/{token}")
     rendered = prepared.template.render(
-        {**prepared.common, "supporter": supporter, "area": area},
+        {
+            **prepared.common, "supporter": supporter, "area": area,
+            "preferences_url": f"{signing.tracking_url}/p/{token}",
+        },
         subject=prepared.variant.subject,
         disclaimer=prepared.disclaimer,
         unsubscribe_url=unsubscribe_url,
-        links=Printed(f"{signing.tracking_url}/c/{token}/"),
-        pixel=f"{signing.tracking_url}/o/{token}.gif" if recipient.pixel else "",
-    )
+        links=Printed(f"{signing.tracking_url}/c/{token}/" if tracked else ""),
+        pixel=f"{signing.tracking_url}/o/{token}.gif" if tracked and recipient.pixel else "",
+    )  # fmt: skip
     return Bodies(rendered, unsubscribe_url, supporter, area)
 
 

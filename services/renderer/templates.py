@@ -62,16 +62,23 @@ class Rendered:
 class CompiledTemplate:
     """One template version, ready to render, by one thread at a time.
 
+    Without `tracked` its links stay as they were written; render it with `links` and `pixel` empty.
     Raises TemplateFault when it cannot be compiled. `clock`: CPU seconds, from any start.
     """
 
-    def __init__(self, template: Template, clock: Callable[[], float] = time.thread_time) -> None:
-        self.name = template.name
+    def __init__(
+        self,
+        template: Template,
+        clock: Callable[[], float] = time.thread_time,
+        *,
+        tracked: bool = True,
+    ) -> None:
+        self.name, self.tracked = template.name, tracked
         self._meter = Meter(clock)
         self._slow = 0
         self._variants: dict[str, jinja2.Template] = {}
         try:
-            sources = sources_of(template)
+            sources = sources_of(template, tracked=tracked)
             html = PartEnvironment(self._meter, sources.pages, autoescape=True)
             text = PartEnvironment(self._meter, sources.texts, autoescape=False)
             self._html, self._text = html.get_template(HTML), text.get_template(TEXT)

@@ -77,7 +77,9 @@ def trial_render(
     for number, variant in enumerate(send.variants):
         name = variant.template
         try:
-            template = compiled.get(name) or CompiledTemplate(templates[name])
+            template = compiled.get(name) or CompiledTemplate(
+                templates[name], tracked=send.tracking
+            )
             prepared = prepare(send, number, campaign, template)
         except TemplateFault as error:
             faults.append(f"variant {variant.name}: {error}")

@@ -6,14 +6,15 @@ import sys
 
 from services.segmenter.handler import Segmenter
 from services.segmenter.people.handler import People
+from services.segmenter.people.hits import Patience
 from services.segmenter.people.places.areas import Resolver
 from services.segmenter.people.places.coordinates import GridReader
 from services.segmenter.people.places.directory import Directory
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
+from services.segmenter.people.schema import POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from services.segmenter.questions import Questions
+from services.segmenter.schema import DDL
 from services.segmenter.sends.programme import ProgrammeView
-from services.segmenter.sends.schema import SENDS_DDL
 from services.segmenter.sends.sends import Sends
 from shared.clock import SystemClock
 from shared.log.housekeeping import Housekeeping
@@ -48,7 +49,7 @@ class SegmenterService:
         fail_points = FailPoints(settings.fail_at)
         self._log = open_log(settings)
         store = self._store = open_store(
-            settings, GROUP, "people.db", (*PEOPLE_DDL, *SENDS_DDL),
+            settings, GROUP, "people.db", DDL,
             postgres_ddl=POSTGRES_DDL, synchronous="FULL", cache_mb=256,
         )  # fmt: skip
         self._housekeeping = Housekeeping(self._log, clock)
@@ -56,7 +57,9 @@ class SegmenterService:
         places = Resolver(
             Directory.open(settings.postcodes or settings.home / "postcodes"), GridReader()
         )
-        people = People(places, settings.identity_secret(), settings.partitions, clock)
+        own = settings.segmenter
+        patience = Patience(int(own.hit_seconds * 1000), int(own.doubtful_hit_seconds * 1000))
+        people = People(places, settings.identity_secret(), settings.partitions, clock, patience)
         sends = Sends(
             store, programme, settings.partitions, settings.segmenter.wave_recipients,
             self._log.end_offsets, fail_points, metrics,

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
-from services.segmenter.sends.schema import SENDS_DDL
+from services.segmenter.people.schema import POSTGRES_DDL
+from services.segmenter.schema import DDL
 from shared.ids import event_id
 from shared.log.opening import open_log
 from shared.log.partitioner import partition_of
@@ -45,9 +45,7 @@ class SegmenterAdopting:
 
     def run(self) -> None:
         settings = self._settings
-        store = open_store(
-            settings, GROUP, "people.db", (*PEOPLE_DDL, *SENDS_DDL), postgres_ddl=POSTGRES_DDL
-        )
+        store = open_store(settings, GROUP, "people.db", DDL, postgres_ddl=POSTGRES_DDL)
         log = open_log(settings)
         try:
             told = witnesses(store.connection, settings.partitions)

@@ -18,6 +18,7 @@ from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
 
 LONGEST_SEEDING_SECONDS = 1.0
+SETTLE_MS = 100
 
 
 class Segmenter:
@@ -47,7 +48,7 @@ class Segmenter:
         self._programme, self._clock = programme, clock
         self._sweep_ms = int(sweep_seconds * 1000)
         self._segments_seen = -1
-        self._next_sweep_ms = 0
+        self._next_sweep_ms = self._next_settle_ms = 0
         self._taken: set[int] = set()
         self._current: set[int] = set()
 
@@ -60,6 +61,7 @@ class Segmenter:
             return
         self._use_segments(now)
         self._seed(now)
+        self._settle(now)
         self._sweep(now)
         self._sends.tick(now)
         self._bury(now)
@@ -121,6 +123,18 @@ class Segmenter:
                 if stored.partition in owned:
                     self._metrics.dead_letters.labels(stored.topic).inc()
             records.clear()
+
+    def _settle(self, now: datetime) -> None:
+        """Whose the opens and clicks were, as far as that goes in a moment."""
+        if to_ms(now) < self._next_settle_ms:
+            return
+        until = time.monotonic() + LONGEST_SEEDING_SECONDS
+        owned = self._store.owned()
+        more = self._people.waiting(self._store.connection, owned)
+        while more and time.monotonic() < until:
+            with self._store.unit() as unit:
+                more = self._people.settle(unit, owned)
+        self._next_settle_ms = to_ms(now) + SETTLE_MS
 
     def _sweep(self, now: datetime) -> None:
         if to_ms(now) < self._next_sweep_ms:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
-from services.segmenter.sends.schema import SENDS_DDL
+from services.segmenter.people.schema import POSTGRES_DDL
+from services.segmenter.schema import DDL
 from shared.loop.process import run_service
 from shared.settings import Settings
 from shared.store.moving import answer, asked, move_store
@@ -25,7 +25,7 @@ class Moving:
         answer(
             move_store(
                 self._settings, service="segmenter", file="people.db",
-                ddl=(*PEOPLE_DDL, *SENDS_DDL), postgres_ddl=POSTGRES_DDL,
+                ddl=DDL, postgres_ddl=POSTGRES_DDL,
                 afterwards=(ANOTHER_LOG,), **asked(),
             )
         )  # fmt: skip

@@ -19,6 +19,7 @@ from services.tracker.keeping import KeptProgramme
 from services.tracker.programme import Programme
 from services.tracker.server import HttpServer
 from services.tracker.spool import Spool, SpoolReader
+from services.tracker.webhooks import Webhooks
 from shared.clock import SystemClock
 from shared.errors import DoorstepError
 from shared.log.opening import open_log
@@ -97,6 +98,10 @@ class Tracker:
             urgent=self._spool.take_urgent,
         )
         self._queue = self._event_queue(settings, clock, fail_points)
+        self._webhooks = Webhooks(
+            self._connecting.log, programme, settings.webhook_keys(), settings.loop, clock,
+            fail_points, self._metrics,
+        )  # fmt: skip
         self._application = application(
             Intake(self._spool, programme, TokenKeys(settings), clock, self._metrics),
             settings,
@@ -122,6 +127,7 @@ class Tracker:
         self._forwarder.start()
         if self._queue is not None:
             self._queue.start()
+        self._webhooks.start()
         try:
             if self._forwarder.wait_open(LOG_SECONDS) and not self._ending.is_set():
                 self._following.wait_current(0.0, LOG_SECONDS)
@@ -137,6 +143,7 @@ class Tracker:
             if self._queue is not None:
                 self._queue.stop()
             self._spool.close()
+            self._webhooks.stop()
             left = self._forwarder.stop(within_seconds=DRAIN_SECONDS)
             self._journal.info("tracker.drained", left=left)
             self._following.stop()

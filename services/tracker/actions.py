@@ -1,7 +1,8 @@
 """`POST /actions`: the campaign's own site reports what supporters did.
 
-Server to server, with a key. Answered only when the action is durable; the same idempotency key
-gives the same event, so a retry is always safe.
+Server to server, with a key, or signed as the Standard Webhooks specification has it. Answered
+only when the action is durable; the same idempotency key gives the same event, so a retry is always
+safe.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -18,16 +20,27 @@ from starlette.routing import BaseRoute, Route
 from services.tracker.action_requests import Reading, Refused, read_action
 from services.tracker.facts import action_event_id
 from services.tracker.intake import Intake, TooLarge, body_of
+from shared.standard_webhooks import ID, SIGNATURE, TIMESTAMP, BadSignature, verify
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Actions:
-    """The route. `keys`: the API keys that may report; `secret` keys identities."""
+    """The route. `keys`: the API keys that may report; `signers`: the keys of those who sign;
+    `secret` keys identities.
+    """
 
-    def __init__(self, intake: Intake, keys: Sequence[str], secret: bytes, most_bytes: int) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        keys: Sequence[str],
+        secret: bytes,
+        most_bytes: int,
+        signers: Sequence[bytes] = (),
+    ) -> None:
         self._intake, self._secret, self._most_bytes = intake, secret, most_bytes
         self._keys = [key.encode() for key in keys]
+        self._signers = signers
 
     def routes(self) -> list[BaseRoute]:
         return [Route("/actions", self._act, methods=["POST"])]
@@ -42,7 +55,9 @@ class Actions:
             return Response(status_code=400)
 
     async def _record(self, request: Request) -> Response:
-        self._authorise(request.headers.get("authorization", ""))
+        signed = SIGNATURE in request.headers
+        if not signed:
+            self._authorise(request.headers.get("authorization", ""))
         _check_content_type(request.headers.get("content-type", ""))
         try:
             body = await body_of(request, self._most_bytes)
@@ -51,8 +66,12 @@ class Actions:
                 413, f"larger than {self._most_bytes} bytes", "the body", "send less"
             ) from None
         now = self._intake.clock.now()
+        key = request.headers.get("idempotency-key")
+        if signed:
+            self._check_signature(request, body, now)
+            key = key or request.headers[ID]
         reading = Reading(self._intake.bearer, self._secret, now)
-        hit = read_action(body, request.headers.get("idempotency-key"), reading)
+        hit = read_action(body, key, reading)
         if not await self._intake.keep(hit, hit.received_ms):
             unkept = Refused(
                 503, "it could not be kept", "the tracker", "send it again with the same key"
@@ -61,6 +80,21 @@ class Actions:
         return JSONResponse(
             {"event_id": action_event_id(hit), "supporter_id": hit.supporter_id}, headers=_HEADERS
         )
+
+    def _check_signature(self, request: Request, body: bytes, now: datetime) -> None:
+        headers = request.headers
+        try:
+            verify(
+                self._signers, headers.get(ID, ""), headers.get(TIMESTAMP, ""),
+                headers[SIGNATURE], body, now,
+            )  # fmt: skip
+        except BadSignature as error:
+            raise Refused(
+                401,
+                str(error),
+                f"the header {SIGNATURE}",
+                "sign `<id>.<timestamp>.<body>` with a secret of DOORSTEP_ACTION_SECRETS",
+            ) from error
 
     def _authorise(self, header: str) -> None:
         """Compares with every key in constant time, so that nothing is learnt from the time."""

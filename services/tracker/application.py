@@ -21,6 +21,7 @@ from services.tracker.hits import Hits
 from services.tracker.intake import Intake
 from services.tracker.notifications import Notifications
 from services.tracker.pages import not_found_page
+from services.tracker.preferences import Preferences
 from services.tracker.rate_limits import Allowances, RateLimited
 from services.tracker.security import Secured
 from services.tracker.unsubscribing import Unsubscribing
@@ -48,6 +49,7 @@ def application(
         [key.get_secret_value() for key in settings.action_keys],
         settings.identity_secret(),
         own.max_body_bytes,
+        settings.action_signers(),
     )
     notifications = Notifications(
         intake,
@@ -59,6 +61,7 @@ def application(
     pages = Starlette(
         routes=[
             *Unsubscribing(intake).routes(),
+            *Preferences(intake).routes(),
             *actions.routes(),
             *notifications.routes(),
             *_health(intake.metrics, healthy, ready, beside),

@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
 
-from services.tracker import classification
-from services.tracker.raw_hits import ActionHit, Bearer, LinkHit, RawHit, SesHit, UnsubscribeHit
+from services.tracker.raw_hits import (
+    ActionHit,
+    Bearer,
+    LinkHit,
+    PreferencesHit,
+    RawHit,
+    SesHit,
+    UnsubscribeHit,
+)
 from services.tracker.ses_events import (
     EVERYTHING,
     Unreadable,
@@ -21,17 +28,26 @@ from services.tracker.ses_events import (
     read_notification,
     read_tags,
 )
+from shared.classification.agents import VERSION, classify
 from shared.clock import from_ms
 from shared.ids import event_id, message_id
 from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import EVENTS, SUPPORTERS, SUPPRESSIONS
+from shared.programme.links import HIDDEN_LINK
 from shared.wire.cloudevents import encode
 from shared.wire.events import Event
-from shared.wire.supporters import ExternalIdentity, SupporterChanged
+from shared.wire.supporters import (
+    FREQUENCY,
+    AttributeValue,
+    ExternalIdentity,
+    SupporterChanged,
+    TrackingChoice,
+)
 from shared.wire.suppressions import Suppression
 
 SOURCE: Final = "tracker"
+PREFERENCES_SOURCE: Final = "preference-page"
 ACTIONS_SOURCE: Final = "actions-api"
 """The `source` of statements about people that the campaign's own site makes."""
 
@@ -72,6 +88,8 @@ def records(hit: RawHit, hit_id: str, making: Making) -> list[Record]:
             return list(_unsubscribed(hit, making))
         case ActionHit():
             return list(_acted(hit, making))
+        case PreferencesHit():
+            return list(_preferred(hit, making))
         case SesHit():
             return list(_ses(hit, making))
         case _:
@@ -96,15 +114,16 @@ def without_addresses(text: str) -> str:
 
 
 def _link_event(hit: LinkHit, hit_id: str, making: Making) -> Record:
-    agent = classification.classify(hit.user_agent, hit.method, click=hit.kind == "clicked")
+    user_agent = _shown(hit.user_agent)
+    agent = classify(user_agent, hit.method, click=hit.kind == "clicked")
     event = Event(
         kind=hit.kind,
         supporter_id=hit.bearer.supporter_id,
         at=from_ms(hit.at_ms),
         link=hit.link,
-        agent=agent,
-        agent_version=classification.VERSION,
-        user_agent=_shown(hit.user_agent),
+        agent="scanner" if hit.link == HIDDEN_LINK else agent,
+        agent_version=VERSION,
+        user_agent=user_agent,
         method=hit.method,
         **_mail(hit.bearer, making),
     )
@@ -131,6 +150,59 @@ def _unsubscribed(hit: UnsubscribeHit, making: Making) -> Iterator[Record]:
         Suppression(subject=bearer.supporter_id, scope=EVERYTHING, reason="unsubscribed", at=at),
         identity,
         making,
+    )
+
+
+def _preferred(hit: PreferencesHit, making: Making) -> Iterator[Record]:
+    """The event, what the segmenter is told, and, at once, a suppression for each topic left. To
+    lift one is for the segmenter alone, which knows who else is behind the inbox.
+    """
+    at, bearer = from_ms(hit.at_ms), hit.bearer
+    supporter_id = bearer.supporter_id
+    identity = event_id("preferred", supporter_id, bearer.send_hash, bearer.occurrence, hit.at_ms)
+    event = Event(
+        kind="preferred",
+        supporter_id=supporter_id,
+        at=at,
+        properties=_chosen(hit),
+        user_agent=_shown(hit.user_agent),
+        method="POST",
+        **_mail(bearer, making),
+    )
+    yield _event_record(event, identity, making)
+    yield _change_record(_preferences(hit, at), identity, making)
+    for topic, wanted in sorted(hit.topics.items()):
+        if not wanted:
+            left = Suppression(
+                subject=supporter_id, scope=f"topic:{topic}", reason="unsubscribed", at=at
+            )
+            yield _suppression_record(left, identity, making)
+
+
+def _chosen(hit: PreferencesHit) -> dict[str, AttributeValue]:
+    """What was changed, for analysts: not where somebody lives, only that they told us."""
+    said = {"frequency": hit.frequency, "language": hit.language, "tracking": hit.tracking}
+    return {
+        **{f"topic.{topic}": wanted for topic, wanted in sorted(hit.topics.items())},
+        **{name: value for name, value in said.items() if value is not None},
+        **({"area": True} if hit.postcode is not None else {}),
+    }
+
+
+def _preferences(hit: PreferencesHit, at: datetime) -> SupporterChanged:
+    profile = {"language": hit.language, "postcode": hit.postcode}
+    tracking = hit.tracking and TrackingChoice(
+        allows=hit.tracking, wording=hit.wording, source=PREFERENCES_SOURCE, at=at
+    )
+    return SupporterChanged(
+        supporter_id=hit.bearer.supporter_id,
+        stated_by="supporter",
+        source=PREFERENCES_SOURCE,
+        at=at,
+        profile={name: value for name, value in profile.items() if value is not None},
+        attributes={FREQUENCY: hit.frequency} if hit.frequency is not None else {},
+        topics=hit.topics,
+        tracking=tracking,
     )
 
 
@@ -223,15 +295,19 @@ def _statement_record(
         identity=identity,
         profile={"email": email},
     )
+    return _change_record(statement, cause, making)
+
+
+def _change_record(change: SupporterChanged, cause: str, making: Making) -> Record:
     return encode(
-        statement,
+        change,
         id=event_id("statement", cause),
         source=SOURCE,
-        subject=hit.supporter_id,
-        time=at,
+        subject=change.supporter_id,
+        time=change.at,
         topic=SUPPORTERS,
-        partition=partition_of(hit.supporter_id, making.partitions),
-        key=hit.supporter_id,
+        partition=partition_of(change.supporter_id, making.partitions),
+        key=change.supporter_id,
     )
 
 

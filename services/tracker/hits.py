@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.tracker.intake import Intake, shown_user_agent
-from services.tracker.pages import not_found_page, try_again_page
+from services.tracker.pages import not_found_page, nothing_page, try_again_page
 from services.tracker.raw_hits import Bearer, pack_link_hit
 from services.tracker.security import DOCUMENT_HEADERS, SECURITY_HEADERS
+from shared.programme.links import HIDDEN_LINK
 
 PIXEL: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one dot."""
@@ -82,14 +83,17 @@ class Hits:
         method = scope["method"]
         if method not in ("GET", "HEAD"):
             return _wrong_method()
+        now_ms = self._intake.clock.now_ms()
+        hit = pack_link_hit("clicked", now_ms, token, number, method, _user_agent(scope))
+        if number == HIDDEN_LINK:
+            await self._intake.keep_packed(hit, now_ms, self._clicked)
+            return nothing_page()
         address = self._intake.programme.destination(Bearer.of(token), number)
         if address is None:
             if not self._programme_ready():
                 return try_again_page()
             self._intake.metrics.hits_refused.labels("unknown_link").inc()
             return not_found_page()
-        now_ms = self._intake.clock.now_ms()
-        hit = pack_link_hit("clicked", now_ms, token, number, method, _user_agent(scope))
         # People get where they wanted to go, also when the click cannot be kept (it is counted).
         await self._intake.keep_packed(hit, now_ms, self._clicked)
         location = (b"location", with_token(address, text).encode("ascii"))

@@ -19,7 +19,7 @@ from services.tracker.versions import Versions
 from shared.errors import DoorstepError
 from shared.log.record import Stored
 from shared.observability.logs import Journal
-from shared.programme.definitions import Areas, Send
+from shared.programme.definitions import Areas, Campaign, Send, Webhook
 from shared.programme.links import BadDestination, BadLinks, destination
 from shared.tokens import edition_hash
 from shared.wire.cloudevents import decode
@@ -73,12 +73,21 @@ class Programme:
                 self._destinations[key] = self._destination(bearer, number)
             return self._destinations[key]
 
-    def organisation(self, bearer: Bearer) -> str:
-        """Who sent the mail, for the pages; "" when it is not known."""
+    def campaign(self, bearer: Bearer) -> Campaign | None:
+        """Who sent the mail, as the campaign says it now, for the pages; None when it is not known.
+
+        The newest version: what people can choose is what there is today, not what there was when
+        the mail was approved.
+        """
         with self._lock:
             send = self._versions.send(bearer.send_hash)
-            campaign = self._versions.campaign(send) if send is not None else None
-            return campaign.organisation if campaign is not None else ""
+            pinned = self._versions.campaign(send) if send is not None else None
+            return self._versions.newest_campaign(pinned) if pinned is not None else None
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Who is told of events, as the campaigns have it now."""
+        with self._lock:
+            return self._versions.webhooks()
 
     def _forget_answers(self) -> None:
         self._mailings.clear()

@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import NeverRetry, NewerVersion
 from shared.tokens import Token
-from shared.wire.supporters import AttributeValue
+from shared.wire.supporters import AttributeValue, Frequency, TrackingLevel
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The newest of a hit. A row with one hit has the number of the format that first had its kind."""
 FIRST_FORMAT: Final = 1
+PREFERENCES_FORMAT: Final = 2
 ROW_FORMAT: Final = 3
 """Of a row with several hits. A row with one is that hit."""
 
@@ -63,7 +65,7 @@ class LinkHit(Row):
     """A pixel was fetched or a link was followed. `link` is None for the pixel."""
 
     kind: Literal["opened", "clicked"]
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     bearer: Bearer
     link: int | None = None
@@ -75,7 +77,7 @@ class UnsubscribeHit(Row):
     """Somebody asked for no more mail. `one_click`: the mailbox provider's button (RFC 8058)."""
 
     kind: Literal["unsubscribed"] = "unsubscribed"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     bearer: Bearer
     one_click: bool
@@ -90,7 +92,7 @@ class ActionHit(Row):
     """
 
     kind: Literal["acted"] = "acted"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     received_ms: int
     key_hash: str
@@ -103,16 +105,36 @@ class ActionHit(Row):
     properties: dict[str, AttributeValue] = Field(default_factory=dict)
 
 
+class PreferencesHit(Row):
+    """Somebody chose what mail they get; None, or absent, is what they left as it was.
+
+    `topics`: name to whether they want mail about it. `wording`: the words by which `tracking` was
+    chosen. `postcode` is as they wrote it.
+    """
+
+    kind: Literal["preferred"] = "preferred"
+    format: int = PREFERENCES_FORMAT
+    at_ms: int
+    bearer: Bearer
+    topics: dict[str, bool] = Field(default_factory=dict)
+    frequency: Frequency | None = None
+    language: str | None = None
+    postcode: str | None = None
+    tracking: TrackingLevel | None = None
+    wording: str = ""
+    user_agent: str | None = None
+
+
 class SesHit(Row):
     """A notification of SES, its signature verified: the text of `Message` as it came."""
 
     kind: Literal["ses"] = "ses"
-    format: int = FORMAT
+    format: int = FIRST_FORMAT
     at_ms: int
     text: str
 
 
-RawHit = LinkHit | UnsubscribeHit | ActionHit | SesHit
+RawHit = LinkHit | UnsubscribeHit | ActionHit | PreferencesHit | SesHit
 
 _HIT: Final[TypeAdapter[RawHit]] = TypeAdapter(Annotated[RawHit, Field(discriminator="kind")])
 

@@ -19,7 +19,8 @@ from services.tracker.pages import (
     unsubscribe_page,
     unsubscribed_page,
 )
-from services.tracker.raw_hits import UnsubscribeHit
+from services.tracker.raw_hits import Bearer, UnsubscribeHit
+from services.tracker.wording import Words, words_for
 from shared.clock import to_ms
 
 LOOKED_AT_BYTES: Final = 16_384
@@ -38,10 +39,12 @@ class Unsubscribing:
         ]
 
     async def _ask(self, request: Request) -> Response:
-        bearer = self._intake.bearer(request.path_params["token"])
+        token = request.path_params["token"]
+        bearer = self._intake.bearer(token)
         if bearer is None:
             return not_found_page()
-        return unsubscribe_page(self._intake.programme.organisation(bearer))
+        words, organisation = self._words(bearer)
+        return unsubscribe_page(words, organisation, f"/p/{token}")
 
     async def _unsubscribe(self, request: Request) -> Response:
         bearer = self._intake.bearer(request.path_params["token"])
@@ -55,9 +58,15 @@ class Unsubscribing:
             one_click=is_one_click(body),
             user_agent=shown_user_agent(request.headers.get("user-agent")),
         )
+        words, organisation = self._words(bearer)
         if not await self._intake.keep(hit, now_ms, always=True):
-            return try_again_page()
-        return unsubscribed_page(self._intake.programme.organisation(bearer))
+            return try_again_page(words)
+        return unsubscribed_page(words, organisation)
+
+    def _words(self, bearer: Bearer) -> tuple[Words, str]:
+        """The language of the page, and who sent the mail ("" when it is not known)."""
+        campaign = self._intake.programme.campaign(bearer)
+        return words_for(campaign), campaign.organisation if campaign is not None else ""
 
 
 def is_one_click(body: bytes) -> bool:

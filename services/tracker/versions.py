@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from shared.programme.definitions import MODELS, Areas, Campaign, Send, Template
+from shared.programme.definitions import MODELS, Areas, Campaign, Send, Template, Webhook
 from shared.programme.definitions import Definition as Checked
 from shared.programme.links import number_template
 from shared.tokens import edition_hash, send_hash
@@ -85,6 +85,22 @@ class Versions:
                 return found if isinstance(found, Campaign) else None
         every = (known.definition for known in self.definitions.values())
         return next((one for one in every if isinstance(one, Campaign)), None)
+
+    def newest_campaign(self, campaign: Campaign) -> Campaign:
+        """The campaign of that name as it is now."""
+        known = self.definitions.get(f"definition/campaign/{campaign.name}")
+        newest = known.definition if known is not None else None
+        return newest if isinstance(newest, Campaign) else campaign
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Of the newest version of every campaign."""
+        return tuple(
+            webhook
+            for key, known in sorted(self.definitions.items())
+            if key.startswith("definition/campaign/") and "@" not in key
+            if isinstance(known.definition, Campaign)
+            for webhook in known.definition.webhooks
+        )
 
     def _pinned(self, send_id: str, kind: str, name: str) -> Known | None:
         newest = f"definition/{kind}/{name}"

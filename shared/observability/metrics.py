@@ -110,6 +110,12 @@ class Metrics:
         self.queue_failures = self._counter(
             "doorstep_queue_failures", "Attempts to read SES's events from the queue that failed."
         )
+        self.webhook_posts = self._counter(
+            "doorstep_webhook_posts", "Posts to webhooks, by what came of them.", "outcome"
+        )
+        self.webhook_behind = self._gauge(
+            "doorstep_webhook_behind_records", "Events a webhook has yet to be told of.", "webhook"
+        )
         self.ses_events = self._counter("doorstep_ses_events", "Events taken from SES.", "kind")
 
         self.disk_free = self._gauge(

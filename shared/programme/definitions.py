@@ -47,8 +47,25 @@ class Disclaimer(Checked):
     reason: str = ""
 
 
+class Webhook(Checked):
+    """Somebody who is told of events, by signed webhooks to `url`.
+
+    `events` are kinds; `actions` narrows `acted` down to some. The secret that signs is no part of
+    the programme: it is set under the webhook's name where the tracker runs.
+    """
+
+    name: str
+    url: str
+    events: tuple[str, ...] = Field(min_length=1)
+    actions: tuple[str, ...] = ()
+
+
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send."""
+    """Who is speaking, and the defaults of every send.
+
+    `topics`: what people can leave and join by themselves, the name that sends say to what they
+    read on the page. `languages` likewise: a code to the language's own name.
+    """
 
     name: str
     organisation: str
@@ -58,6 +75,9 @@ class Campaign(Checked):
     postal_address: str
     timezone: str = "Europe/London"
     language: str = "en"
+    topics: dict[str, str] = Field(default_factory=dict)
+    languages: dict[str, str] = Field(default_factory=dict)
+    webhooks: tuple[Webhook, ...] = ()
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
 
@@ -89,8 +109,8 @@ class Template(Checked):
 
     Merge data: `supporter` (first_name, last_name, name, language, postcode, and `attributes`),
     `area` (the area's data), `send` (name, deadline), `campaign`. Links may use `area`, `send` and
-    `campaign` only. The renderer adds `unsubscribe_url`, `disclaimer` and `preheader` for both
-    parts, and both must show the first two.
+    `campaign` only. The renderer adds `unsubscribe_url`, `disclaimer`, `preferences_url` and
+    `preheader` for both parts, and both must show the first two.
     """
 
     name: str
@@ -117,6 +137,7 @@ class Send(Checked):
     `mode`: "once" freezes an audience when due; "newly_qualifies" mails everyone who enters the
     segment from then on, once each, until `until`. `areas` names the Areas whose data (and
     editions) this send uses. `unless_done`: actions that exclude a supporter up to the last look.
+    Without `tracking`, links are plain and there is no pixel; `pixel: false` leaves out the pixel.
     """
 
     name: str
@@ -130,6 +151,7 @@ class Send(Checked):
     until: datetime | None = None
     reply_to: str = ""
     per_inbox: bool = True
+    tracking: bool = True
     pixel: bool = True
     unconfirmed: Literal["leave", "resend"] = "leave"
     unless_done: tuple[str, ...] = ()

@@ -27,11 +27,15 @@ from shared.programme.template_language import (
     parse,
 )
 
+HIDDEN_LINK: Final = 9_999
+"""The number of the link that stands in every mail and that no person sees: whoever follows it
+follows everything.
+"""
 TEXT_ENDING: Final = ".txt.j2"
 """Partials so called belong to the text part; all others to the HTML part."""
 
 _NOT_WEB: Final = ("mailto:", "tel:", "#")
-_UNSUBSCRIBE: Final = re.compile(r"\{\{[-+]?\s*unsubscribe_url\s*(\|[^}]*)?[-+]?\}\}")
+_OUR_OWN: Final = re.compile(r"\{\{[-+]?\s*(unsubscribe_url|preferences_url)\s*(\|[^}]*)?[-+]?\}\}")
 _BARE_URL: Final = re.compile(
     rf"\bhttps?://[^\s<>\"{STATEMENT}{OPAQUE}]+|{EXPRESSION}+", re.IGNORECASE
 )
@@ -76,8 +80,9 @@ class NumberedTemplate:
 def number_links(html_source: str) -> tuple[str, tuple[str, ...]]:
     """Each `<a href>` replaced by `{{ tracked(N) }}`, and the hrefs by N, from 0.
 
-    Left alone: mailto:, tel:, `#...`, `{{ unsubscribe_url }}`, empty ones, and links marked
-    `data-notrack`. The hrefs are Jinja source without HTML escapes. Nothing is checked.
+    Left alone: mailto:, tel:, `#...`, `{{ unsubscribe_url }}`, `{{ preferences_url }}`, empty ones,
+    and links marked `data-notrack`. The hrefs are Jinja source without HTML escapes. Nothing is
+    checked.
     """
     return _number_html(html_source, ())
 
@@ -95,7 +100,7 @@ def tracked_text(text_source: str, hrefs: tuple[str, ...] = ()) -> tuple[str, tu
         href = text_source[start:end]
         key = _spelled(href)
         if key not in numbers:
-            if not is_url or _UNSUBSCRIBE.fullmatch(href):
+            if not is_url or _OUR_OWN.fullmatch(href):
                 continue
             numbers[key] = len(hrefs)
             hrefs = (*hrefs, href)
@@ -179,7 +184,7 @@ def _is_tracked(link: Link) -> bool:
 
 def _is_web(link: Link) -> bool:
     """Whether a browser would go somewhere by it that is not ours to provide."""
-    special = link.href.lower().startswith(_NOT_WEB) or _UNSUBSCRIBE.fullmatch(link.href)
+    special = link.href.lower().startswith(_NOT_WEB) or _OUR_OWN.fullmatch(link.href)
     return bool(link.href) and not special
 
 

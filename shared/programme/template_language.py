@@ -20,12 +20,17 @@ SUPPORTER_FIELDS: Final = frozenset(
     {"first_name", "last_name", "name", "language", "postcode", "attributes"}
 )
 SEND_FIELDS: Final = frozenset({"name", "deadline"})
-CAMPAIGN_FIELDS: Final = frozenset(Campaign.model_fields) - {"configuration_set", "disclaimer"}
+CAMPAIGN_FIELDS: Final = frozenset(Campaign.model_fields) - {
+    "configuration_set",
+    "disclaimer",
+    "webhooks",
+}
 
 MERGE_DATA: Final = frozenset({"supporter", "area", "send", "campaign"})
 """What every source may name."""
-PROVIDED: Final = frozenset({"unsubscribe_url", "preheader", "disclaimer"})
-"""What the renderer adds for the HTML and the text part, and requires of them but the preheader."""
+PROVIDED: Final = frozenset({"unsubscribe_url", "preferences_url", "preheader", "disclaimer"})
+"""What the renderer adds for the HTML and the text part. It requires the way out and the disclaimer
+of both."""
 LINK_DATA: Final = frozenset({"area", "send", "campaign"})
 """What an address may name: nothing about the supporter."""
 GLOBALS: Final = frozenset({"range", "dict", "cycler", "joiner", "namespace"})

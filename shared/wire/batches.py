@@ -25,6 +25,7 @@ class Recipient(WireModel):
     """One message to be: who, of which send, by which variant, with which merge data.
 
     The three versions pin what was approved; an empty one means the newest the renderer knows.
+    Not `tracked`: plain links, and no pixel whatever `pixel` says.
     """
 
     message_id: str
@@ -45,6 +46,7 @@ class Recipient(WireModel):
     per_inbox: bool = True
     resend_unconfirmed: bool = False
     pixel: bool = True
+    tracked: bool = True
     merge: dict[str, Any] = Field(default_factory=dict)
 
 

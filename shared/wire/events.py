@@ -34,6 +34,8 @@ EventKind = Literal[
     "clicked",
     "unsubscribed",
     "acted",
+    "judged",
+    "preferred",
 ]
 
 MEANING: Final[dict[EventKind, str]] = {
@@ -56,6 +58,8 @@ MEANING: Final[dict[EventKind, str]] = {
     "clicked": "A link was followed.",
     "unsubscribed": "The supporter asked for no more mail.",
     "acted": "The supporter did something that matters; `action` names it.",
+    "judged": "Who an open or a click was by, where more is known than its own event says.",
+    "preferred": "The supporter chose what mail they get; `properties` holds what they changed.",
 }
 
 FINAL_KINDS: Final[frozenset[EventKind]] = frozenset(
@@ -81,6 +85,9 @@ class Event(WireModel):
     `settled` belongs to `unconfirmed`: False while the settle window runs, True once final.
     `agent` says who did it, by classification `agent_version`; raw facts stay beside it. `told_at`:
     when SES's notification reached us; `at` is when the thing happened.
+
+    `hit` belongs to `judged`: the `ce_id` of the open or click it is about. Of all that was said
+    of a hit the highest `agent_version` counts, and of those the latest; `reasons` are the signs.
     """
 
     ce_type: ClassVar[str] = "event"
@@ -105,4 +112,6 @@ class Event(WireModel):
     agent_version: int | None = None
     user_agent: str | None = None
     method: str | None = None
+    hit: str | None = None
+    reasons: tuple[str, ...] = ()
     properties: dict[str, AttributeValue] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ profile, newest per field. Addresses may be inside, so the topic is kept seven d
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,21 @@ AttributeValue = str | int | float | bool | None
 class Consent(WireModel):
     """The record of a consent to be mailed: wording, source and time of it."""
 
+    wording: str
+    source: str
+    at: datetime
+
+
+TrackingLevel = Literal["all", "links", "none"]
+Frequency = Literal["everything", "weekly", "important"]
+FREQUENCY: Final = "mail_frequency"
+"""The attribute in which a supporter's Frequency stands."""
+
+
+class TrackingChoice(WireModel):
+    """The record of what a supporter lets us see: the pixel and links, links alone, or nothing."""
+
+    allows: TrackingLevel
     wording: str
     source: str
     at: datetime
@@ -36,7 +51,8 @@ class SupporterChanged(WireModel):
 
     `profile` holds any of: email, first_name, last_name, postcode, language. `stated_by`:
     "import" never undoes an unsubscribe; "supporter" (their own hand) may.
-    `given_areas`: kind to code, given by the source; they win over derived ones.
+    `given_areas`: kind to code, given by the source; they win over derived ones. `topics`: name
+    to whether they want mail about it; only their own hand, or the console's, wins one back.
     """
 
     ce_type: ClassVar[str] = "supporter.changed"
@@ -53,6 +69,8 @@ class SupporterChanged(WireModel):
     given_areas: dict[str, str] = Field(default_factory=dict)
     consent: Consent | None = None
     subscription: Literal["subscribed", "unsubscribed"] | None = None
+    topics: dict[str, bool] = Field(default_factory=dict)
+    tracking: TrackingChoice | None = None
 
 
 class SupporterErased(WireModel):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from services.segmenter.people import samples
 from services.segmenter.people.ownership import Owned
@@ -18,7 +18,7 @@ from services.segmenter.people.rules_sql import Asked, Condition, compile_rule
 from services.segmenter.people.withdrawals import EVERYTHING
 from shared.programme.rules import Rule
 from shared.store.database import Database
-from shared.wire.supporters import AttributeValue
+from shared.wire.supporters import FREQUENCY, AttributeValue, Frequency, TrackingLevel
 
 PIXEL_CONSENT: Final = "pixel_consent"
 """The attribute that says somebody consented to the tracking pixel."""
@@ -33,7 +33,7 @@ _COUNT: Final = """
     from supporter s where {owned} and {condition} group by 1"""
 _MEMBERS: Final = """
     select s.supporter_id, s.address_key, p.email, p.first_name, p.last_name, p.language,
-        p.postcode, s.latitude, s.longitude, p.attributes, p.areas
+        p.postcode, s.latitude, s.longitude, p.attributes, p.areas, p.tracking
     from supporter s join profile p on p.supporter_id = s.supporter_id
     where {who} and s.standing = 'mailable' and {free}
     order by s.supporter_id"""
@@ -69,11 +69,28 @@ class Member:
     longitude: float | None
     attributes: Mapping[str, AttributeValue]
     areas: Mapping[str, str]
+    tracking: TrackingLevel | None = None
 
     @property
-    def pixel(self) -> bool:
-        """Whether they consented to the pixel (attribute `pixel_consent` is true)."""
-        return self.attributes.get(PIXEL_CONSENT) is True
+    def links(self) -> bool:
+        """Whether links that tell who followed them may be in their mail."""
+        return self.tracking != "none"
+
+    def pixel(self, *, needs_consent: bool) -> bool:
+        """Whether the pixel may be: by their own choice, else by what was imported (attribute
+        `pixel_consent`), else as the law has it for those who said nothing.
+        """
+        if self.tracking is not None:
+            return self.tracking == "all"
+        if PIXEL_CONSENT in self.attributes:
+            return self.attributes[PIXEL_CONSENT] is True
+        return not needs_consent
+
+    @property
+    def frequency(self) -> Frequency:
+        """How often they want mail; everything unless they chose otherwise."""
+        chosen = self.attributes.get(FREQUENCY)
+        return next((each for each in get_args(Frequency) if each == chosen), "everything")
 
 
 class Chosen(NamedTuple):
@@ -243,11 +260,11 @@ def _members(
 def _member(row: tuple[Any, ...]) -> Member:
     (
         supporter_id, address_key, email, first_name, last_name, language, postcode,
-        latitude, longitude, attributes, areas,
+        latitude, longitude, attributes, areas, tracking,
     ) = row  # fmt: skip
     return Member(
         supporter_id, address_key, email, first_name, last_name, language, postcode,
-        latitude, longitude, json.loads(attributes), _codes(areas),
+        latitude, longitude, json.loads(attributes), _codes(areas), tracking,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 A batch is gathered in memory, one row per message, and written in one pass. Times keep the
 earliest, states only move up, actions are unique by their event's id: the same event twice changes
-nothing, and the order does not matter. Opens and clicks of machines are left out.
+nothing, and the order does not matter. Whose opens and clicks were is another room's (`hits`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from services.segmenter.people.upserts import Upsert
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.store.database import Database
-from shared.wire.events import FINAL_KINDS, AgentClass, Event, EventKind
-
-MACHINES: Final[frozenset[AgentClass]] = frozenset({"prefetch", "scanner"})
-"""Who is no person. A proxy fetches for one, and whoever cannot be told counts as one."""
+from shared.wire.events import FINAL_KINDS, Event, EventKind
 
 TAKEN_BY_SES: Final[frozenset[EventKind]] = frozenset(
     {
@@ -48,15 +45,12 @@ _TIMES: Final = (
     "accepted_at",
     "delivered_at",
     "bounced_at",
-    "opened_at",
-    "clicked_at",
     "acted_at",
 )
+"""Columns written here; `opened_at` and `clicked_at` follow from the hits."""
 _OWN_TIME: Final[dict[EventKind, str]] = {
     "delivered": "delivered_at",
     "bounced": "bounced_at",
-    "opened": "opened_at",
-    "clicked": "clicked_at",
     "acted": "acted_at",
 }
 
@@ -187,7 +181,7 @@ def _take(gathered: Gathered, event_id: str, event: Event) -> None:
     kind = event.kind
     if kind == "acted":
         _take_action(gathered, event_id, event, at)
-    elif kind in ("opened", "clicked") and event.agent in MACHINES:
+    elif kind == "judged":
         return
     if event.send_id is not None and event.came_by is None:
         _take_row(gathered, event, event.send_id, at)
@@ -223,8 +217,6 @@ def _take_row(gathered: Gathered, event: Event, send_id: str, at: int) -> None:
     own = _OWN_TIME.get(kind)
     if own is not None:
         _earlier(row, own, at)
-        if kind in ("opened", "clicked"):
-            gathered.touched[event.supporter_id].add(f"{kind}:{send_id}")
 
 
 def _earlier(row: Row, column: str, at: int) -> None:

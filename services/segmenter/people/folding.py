@@ -30,7 +30,12 @@ from services.segmenter.people.profiles import (
 )
 from services.segmenter.people.statements import Statement
 from services.segmenter.people.suppressions import reasons_of
-from services.segmenter.people.withdrawals import freeing_record, saying, suppression_record
+from services.segmenter.people.withdrawals import (
+    EVERYTHING,
+    freeing_record,
+    saying,
+    suppression_record,
+)
 from shared.store.database import Database
 from shared.store.port import Unit
 
@@ -41,6 +46,10 @@ _LEFT: Final = """
     select distinct address_key from supporter
     where address_key in (select value from json_each(?))
     and standing in ('unsubscribed', 'complained')"""
+
+_OTHERS_LEFT: Final = """
+    select 1 from supporter s join suppression x on x.subject = s.supporter_id
+    where s.address_key = ? and s.supporter_id <> ? and x.scope = ? limit 1"""
 
 
 class Places(Protocol):
@@ -118,6 +127,7 @@ class Folding:
     def _say(self, unit: Unit, changes: Sequence[Changed], now: datetime) -> None:
         freed = [subject for change in changes for subject in change.saying.freed]
         told = [s.subject for change in changes for s in change.saying.suppressions]
+        self._let_join(unit, changes, now)
         if not freed and not told:
             return
         reasons = reasons_of(unit.connection, {*freed, *told})
@@ -125,11 +135,24 @@ class Folding:
         for change in changes:
             for suppression in change.saying.suppressions:
                 known = reasons.get(suppression.subject)
+                if suppression.scope != EVERYTHING:
+                    known = None
                 if suppression.reason != "unsubscribed" or known not in _HARDER:
                     unit.emit(change.partition, suppression_record(suppression, self._partitions))
             for subject in change.saying.freed:
                 if reasons.get(subject) not in _HARDER and subject not in left:
                     unit.emit(change.partition, freeing_record(subject, self._partitions, now))
+
+    def _let_join(self, unit: Unit, changes: Sequence[Changed], now: datetime) -> None:
+        """Lift what was said of topics, unless somebody else of the inbox has left the topic."""
+        for change in changes:
+            for subject, scope in change.saying.joined:
+                mine = change.portrait.supporter_id
+                asked = (subject, mine, scope)
+                if unit.connection.execute(_OTHERS_LEFT, asked).fetchall():
+                    continue
+                record = freeing_record(subject, self._partitions, now, scope)
+                unit.emit(change.partition, record)
 
 
 def _folded(profile: Profile, statements: Iterable[Statement]) -> Profile:

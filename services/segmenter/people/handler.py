@@ -12,14 +12,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.segmenter.people import engagement, memberships
+from services.segmenter.people import engagement, hits, memberships
 from services.segmenter.people.folding import Folding, Places
 from services.segmenter.people.forgetting import forget
 from services.segmenter.people.live_segments import LiveSegments
 from services.segmenter.people.memberships import Touched
 from services.segmenter.people.rule_facts import facts_changed
 from services.segmenter.people.statements import Refused, Statement, read_statement
-from shared.clock import Clock
+from shared.classification.hits import HIT_KINDS
+from shared.clock import Clock, to_ms
 from shared.log.partitioner import partition_of
 from shared.loop.delivery import Delivery
 from shared.observability.logs import Journal
@@ -44,9 +45,17 @@ class _Batch:
 class People:
     """The people of one store. Used by the loop's thread only."""
 
-    def __init__(self, places: Places, secret: bytes, partitions: int, clock: Clock) -> None:
-        """`secret` keys the address keys; `partitions` is P."""
+    def __init__(
+        self,
+        places: Places,
+        secret: bytes,
+        partitions: int,
+        clock: Clock,
+        patience: hits.Patience = hits.Patience(),  # noqa: B008 - a frozen value
+    ) -> None:
+        """`secret` keys the address keys; `partitions` is P; `patience` with opens and clicks."""
         self._secret, self._partitions, self._clock = secret, partitions, clock
+        self._patience = patience
         self._folding = Folding(places, partitions)
         self._live = LiveSegments(partitions)
         self._journal = Journal("people")
@@ -62,7 +71,11 @@ class People:
         batch = self._read(deliveries, now)
         gathered = engagement.gather(batch.events)
         engagement.write(unit.connection, gathered)
+        heard = hits.hear(batch.events)
+        hits.write(unit.connection, heard, batch.partitions, to_ms(now), self._patience)
         facts = gathered.touched
+        for message, _ in heard.judged:
+            facts[message.supporter_id] |= {f"{kind}:{message.send_id}" for kind in HIT_KINDS}
         for change in self._folding.apply(
             unit, batch.statements, gathered.told, batch.partitions, now
         ):
@@ -103,6 +116,20 @@ class People:
             self._live.seed(unit.connection, seeding, as_of)
         self._live.seeded(seeding, as_of)
         return True
+
+    def waiting(self, database: Database, owned: frozenset[int]) -> bool:
+        """Whether `settle` has anything to do."""
+        return hits.waiting(database, owned, self._clock.now())
+
+    def settle(self, unit: Unit, owned: frozenset[int]) -> bool:
+        """Judge the opens and clicks that have waited long enough, and let people move by them;
+        whether there may be more. In a unit that checks these partitions.
+        """
+        now = self._clock.now()
+        unit.check(*owned)
+        touched, more = hits.settle(unit, owned, now, self._patience)
+        memberships.refresh(unit, self._live.standing(), touched, now)
+        return more
 
     def sweep(self, unit: Unit, as_of: datetime, owned: frozenset[int]) -> int:
         """Let time alone move people of the owned partitions; how many moved."""

@@ -59,12 +59,17 @@ _PROFILE: Final = Upsert(
         "flags": "text",
         "memory": "bytea",
         "withdrawn": "text",
+        "tracking": "text",
+        "tracking_wording": "text",
+        "tracking_source": "text",
+        "tracking_at": "bigint",
     },
     ("supporter_id",),
     taken_over(
         "email", "first_name", "last_name", "language", "postcode", "attributes", "areas",
         "consent_wording", "consent_source", "consent_at", "unsubscribed_at", "bounced_at",
         "complained_at", "source", "flags", "memory", "withdrawn",
+        "tracking", "tracking_wording", "tracking_source", "tracking_at",
     ),
 )  # fmt: skip
 _ADD_TAG: Final = Upsert(
@@ -209,7 +214,7 @@ def _supporter_row(change: Changed) -> tuple[Any, ...]:
 
 def _profile_row(change: Changed) -> tuple[Any, ...]:
     portrait, profile = change.portrait, change.profile
-    consent, joined = profile.consent, profile.joined
+    consent, joined, tracking = profile.consent, profile.joined, profile.tracking
     return (
         portrait.supporter_id, profile.text("email"), profile.text("first_name"),
         profile.text("last_name"), portrait.language, portrait.postcode,
@@ -218,6 +223,8 @@ def _profile_row(change: Changed) -> tuple[Any, ...]:
         profile.unsubscribed_at, profile.bounced_at, profile.complained_at,
         joined and joined.source, TO_JSON.encode(portrait.flags),
         to_memory(profile), change.saying.withdrawn.to_text(),
+        tracking and tracking.allows, tracking and tracking.wording, tracking and tracking.source,
+        tracking and tracking.at,
     )  # fmt: skip
 
 

@@ -14,7 +14,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
 
-from services.segmenter.people.statements import ConsentRecord, Statement, Subscription
+from services.segmenter.people.statements import (
+    ConsentRecord,
+    Statement,
+    Subscription,
+    TrackingRecord,
+)
 from shared.wire.supporters import AttributeValue
 
 
@@ -64,7 +69,7 @@ class Profile:
     Never changed once made.
 
     `addresses`: each address key ever stated and the first time it was; `identities`: (source,
-    external id) and the first time.
+    external id) and the first time; `topics`: whether they want mail about each they spoke of.
     """
 
     fields: Mapping[str, Stated] = field(default_factory=dict)
@@ -79,11 +84,17 @@ class Profile:
     complained_at: int | None = None
     bounce: Bounce | None = None
     joined: Joined | None = None
+    topics: Mapping[str, Stated] = field(default_factory=dict)
+    tracking: TrackingRecord | None = None
 
     def text(self, name: str) -> str | None:
         """The current value of a field."""
         stated = self.fields.get(name)
         return None if stated is None or stated.value is None else str(stated.value)
+
+    def topics_left(self) -> dict[str, int]:
+        """Topics they want no mail about, each with when they said so."""
+        return {name: stated.at for name, stated in self.topics.items() if stated.value is False}
 
     @property
     def unsubscribed_at(self) -> int | None:
@@ -104,6 +115,7 @@ class Profile:
 
 NOBODY_YET: Final = Profile()
 
+_LESS: Final = ("all", "links", "none")
 _NOTHING: Final[tuple[object, ...]] = (None, {}, [])
 
 
@@ -137,6 +149,8 @@ def fold(profile: Profile, statement: Statement) -> Profile:
         complained_at=profile.complained_at,
         bounce=profile.bounce,
         joined=_earlier(profile.joined, Joined(at, statement.source)),
+        topics=_newest(profile.topics, {n: Stated(at, v) for n, v in statement.topics.items()}),
+        tracking=_newer_tracking(profile.tracking, statement.tracking),
     )
 
 
@@ -164,7 +178,7 @@ def fold_bounce(profile: Profile, at: int, sent_at: int) -> Profile:
 
 _T = TypeVar("_T", Stated, StatedArea)
 _K = TypeVar("_K", str, tuple[str, str])
-_N = TypeVar("_N", ConsentRecord, StatedSubscription, Bounce, Joined)
+_N = TypeVar("_N", ConsentRecord, StatedSubscription, Bounce, Joined, TrackingRecord)
 
 
 def _newest(known: Mapping[str, _T], stated: Mapping[str, _T]) -> Mapping[str, _T]:
@@ -210,6 +224,15 @@ def _newer_consent(known: ConsentRecord | None, new: ConsentRecord | None) -> Co
     return max(known, new, key=lambda record: (record.at, record.wording, record.source))
 
 
+def _newer_tracking(
+    known: TrackingRecord | None, new: TrackingRecord | None
+) -> TrackingRecord | None:
+    """The newest wins; of the same moment, who lets us see less."""
+    if known is None or new is None:
+        return known or new
+    return max(known, new, key=lambda each: (each.at, _LESS.index(each.allows), each[2:]))
+
+
 def _newer_subscription(
     known: StatedSubscription | None, at: int, value: Subscription | None
 ) -> StatedSubscription | None:
@@ -237,6 +260,8 @@ def to_memory(profile: Profile) -> bytes:
         "complained_at": profile.complained_at,
         "bounce": profile.bounce,
         "joined": profile.joined,
+        "topics": profile.topics,
+        "tracking": profile.tracking,
     }
     kept = {name: value for name, value in known.items() if value not in _NOTHING}
     packed: bytes = msgpack.packb(kept)
@@ -259,6 +284,8 @@ def from_memory(memory: bytes) -> Profile:
         complained_at=known.get("complained_at"),
         bounce=_one(Bounce, known.get("bounce")),
         joined=_one(Joined, known.get("joined")),
+        topics=_all(Stated, known.get("topics")),
+        tracking=_one(TrackingRecord, known.get("tracking")),
     )
 
 

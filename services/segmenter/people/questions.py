@@ -177,7 +177,7 @@ def profile(connection: Database, supporter_id: str, owned: Owned) -> JSON | Non
         return None
     known_as = kept.profile
     ((place_status, latitude, longitude),) = connection.execute(_PLACE, (supporter_id,)).fetchall()
-    consent, joined = known_as.consent, known_as.joined
+    consent, joined, tracking = known_as.consent, known_as.joined, known_as.tracking
     return {
         "supporter_id": supporter_id,
         **_comparable(kept),
@@ -190,6 +190,14 @@ def profile(connection: Database, supporter_id: str, owned: Owned) -> JSON | Non
         "place": {"status": place_status, "latitude": latitude, "longitude": longitude},
         "consent": consent
         and {"wording": consent.wording, "source": consent.source, "at": _iso(consent.at)},
+        "topics_left": sorted(known_as.topics_left()),
+        "tracking": tracking
+        and {
+            "allows": tracking.allows,
+            "wording": tracking.wording,
+            "source": tracking.source,
+            "at": _iso(tracking.at),
+        },
         "unsubscribed_at": _iso(known_as.unsubscribed_at),
         "complained_at": _iso(known_as.complained_at),
         "bounced_at": _iso(known_as.bounced_at),

@@ -93,3 +93,35 @@ PEOPLE_DDL: Final[tuple[str, ...]] = (
         since integer not null, primary key (segment, partition, supporter_id)
     ) strict, without rowid""",
 )
+
+LATER_DDL: Final[tuple[str, ...]] = (
+    # One row per open or click of a message: `words` and `visitor` by its user agent (see
+    # shared.classification), `agent` and `version` what was last said of it. counted: 1 when it is
+    # a person's and settled; due_at: when it is to be judged, null when nothing is open.
+    """create table hit(
+        supporter_id text not null, send_id text not null, occurrence integer not null,
+        event_id text not null, partition integer not null, kind text not null, link integer,
+        at integer not null, method text not null, words text not null, visitor text not null,
+        agent text not null, version integer not null, counted integer not null,
+        seen_at integer not null, due_at integer,
+        primary key (supporter_id, send_id, occurrence, event_id)
+    ) strict, without rowid""",
+    "create index hit_due on hit(partition, due_at) where due_at is not null",
+    # What a store that is older than this table had counted stays counted.
+    """insert into hit
+    select d.supporter_id, d.send_id, d.occurrence, 'before:opened', s.partition, 'opened', null,
+        d.opened_at, '', 'unknown', '', 'unknown', 1, 1, d.opened_at, null
+    from delivery d join supporter s on s.supporter_id = d.supporter_id
+    where d.opened_at is not null""",
+    """insert into hit
+    select d.supporter_id, d.send_id, d.occurrence, 'before:clicked', s.partition, 'clicked', null,
+        d.clicked_at, '', 'unknown', '', 'unknown', 1, 1, d.clicked_at, null
+    from delivery d join supporter s on s.supporter_id = d.supporter_id
+    where d.clicked_at is not null""",
+    # The record of what they let us see of them: all, links or none.
+    "alter table profile add column tracking text",
+    "alter table profile add column tracking_wording text",
+    "alter table profile add column tracking_source text",
+    "alter table profile add column tracking_at integer",
+)
+"""Added when the tables of sends were there: it comes behind them."""

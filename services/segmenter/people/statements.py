@@ -16,7 +16,13 @@ from services.segmenter.people.attribute_values import Unstorable, storable
 from shared.clock import to_ms
 from shared.errors import NeverRetry
 from shared.ids import BadAddress, address_key, normalise_address
-from shared.wire.supporters import AttributeValue, Consent, SupporterChanged
+from shared.wire.supporters import (
+    AttributeValue,
+    Consent,
+    SupporterChanged,
+    TrackingChoice,
+    TrackingLevel,
+)
 
 FIELDS: Final[tuple[str, ...]] = ("email", "first_name", "last_name", "postcode", "language")
 LONGEST_FIELD: Final = 1_000
@@ -45,6 +51,15 @@ class ConsentRecord(NamedTuple):
     source: str
 
 
+class TrackingRecord(NamedTuple):
+    """What a supporter lets us see, in which words, where and when. `at` in milliseconds."""
+
+    at: int
+    allows: TrackingLevel
+    wording: str
+    source: str
+
+
 @dataclass(slots=True)
 class Statement:
     """What one change says, clean. `at` in milliseconds; None as a value takes it back.
@@ -66,6 +81,8 @@ class Statement:
     identity: tuple[str, str] | None
     consent: ConsentRecord | None
     subscription: Subscription | None
+    topics: dict[str, bool]
+    tracking: TrackingRecord | None
 
 
 def read_statement(change: SupporterChanged, secret: bytes, now: datetime) -> Statement:
@@ -99,6 +116,12 @@ def read_statement(change: SupporterChanged, secret: bytes, now: datetime) -> St
         identity=_identity(change),
         consent=_consent(change.consent, now),
         subscription=_subscription(change),
+        topics={
+            _name(topic, "a topic"): wanted
+            for topic, wanted in change.topics.items()
+            if not wanted or change.stated_by in ("supporter", "console")
+        },
+        tracking=_tracking(change.tracking, now),
     )
 
 
@@ -142,13 +165,25 @@ def _identity(change: SupporterChanged) -> tuple[str, str] | None:
 def _consent(consent: Consent | None, now: datetime) -> ConsentRecord | None:
     if consent is None:
         return None
-    wording = " ".join(_plain(consent.wording).split())
     source = _name(consent.source, "the source of the consent")
+    return ConsentRecord(_moment(consent.at, now), _wording(consent.wording, "consent"), source)
+
+
+def _tracking(choice: TrackingChoice | None, now: datetime) -> TrackingRecord | None:
+    if choice is None:
+        return None
+    source = _name(choice.source, "the source of the choice of tracking")
+    wording = _wording(choice.wording, "choice of tracking")
+    return TrackingRecord(_moment(choice.at, now), choice.allows, wording, source)
+
+
+def _wording(text: str, what: str) -> str:
+    wording = " ".join(_plain(text).split())
     if not wording:
-        raise Refused("the consent has no wording: say what the supporter agreed to")
+        raise Refused(f"the {what} has no wording: say what the supporter agreed to")
     if len(wording) > 10 * LONGEST_FIELD:
-        raise Refused(f"the wording of the consent is longer than {10 * LONGEST_FIELD} characters")
-    return ConsentRecord(_moment(consent.at, now), wording, source)
+        raise Refused(f"the wording of the {what} is longer than {10 * LONGEST_FIELD} characters")
+    return wording
 
 
 def _moment(at: datetime, now: datetime) -> int:

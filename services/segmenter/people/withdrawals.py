@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -29,18 +29,31 @@ SOURCE: Final = "segmenter"
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """What has been said: why the person is suppressed, and which inbox of theirs."""
+    """What has been said: why the person is suppressed, and which inbox of theirs; and the topics
+    they left, of which inbox.
+    """
 
     reason: SuppressionReason | None = None
     inbox: str | None = None
+    topics: tuple[str, ...] = ()
+    topics_inbox: str | None = None
 
     def to_text(self) -> str | None:
         """As the store keeps it; None for nothing."""
-        return None if self == NOTHING_SAID else json.dumps([self.reason, self.inbox])
+        if self == NOTHING_SAID:
+            return None
+        return json.dumps([self.reason, self.inbox, self.topics, self.topics_inbox])
 
     @classmethod
     def from_text(cls, text: str | None) -> Withdrawn:
-        return NOTHING_SAID if text is None else cls(*json.loads(text))
+        if text is None:
+            return NOTHING_SAID
+        reason, inbox, topics, topics_inbox = [*json.loads(text), (), None][:4]
+        return cls(reason, inbox, tuple(topics), topics_inbox)
+
+    def spoken_of(self) -> set[tuple[str, str]]:
+        """Inbox and topic of what has been said; the person's own are said with them."""
+        return {(self.topics_inbox or "", topic) for topic in self.topics}
 
 
 NOTHING_SAID: Final = Withdrawn()
@@ -48,19 +61,47 @@ NOTHING_SAID: Final = Withdrawn()
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What is to be said: suppressions, subjects to free, and what will have been said by then."""
+    """What is to be said: suppressions, subjects to free, and what will have been said by then.
+
+    `joined`: subject and scope of topics that they want mail about again.
+    """
 
     suppressions: Sequence[Suppression]
     freed: Sequence[str]
     withdrawn: Withdrawn
+    joined: Sequence[tuple[str, str]] = ()
 
     def says(self) -> bool:
         """Whether there is anything to say."""
-        return bool(self.suppressions or self.freed)
+        return bool(self.suppressions or self.freed or self.joined)
 
 
 def saying(supporter_id: str, profile: Profile, said: Withdrawn) -> Saying:
     """What the profile asks for beyond what has been said."""
+    everything = _saying_of_everything(supporter_id, profile, said)
+    left = profile.topics_left()
+    inbox = profile.address_key if left else None
+    withdrawn = replace(everything.withdrawn, topics=tuple(sorted(left)), topics_inbox=inbox)
+    if not left and not said.topics:
+        return replace(everything, withdrawn=withdrawn)
+    suppressions = [
+        Suppression(subject=s, scope=f"topic:{topic}", reason="unsubscribed", at=from_ms(at))
+        for topic, at in sorted(left.items())
+        if (inbox or "", topic) not in said.spoken_of()
+        for s in (supporter_id, inbox)
+        if s is not None
+    ]
+    joined = [
+        (subject, f"topic:{topic}")
+        for topic in said.topics
+        if topic not in left
+        for subject in dict.fromkeys((supporter_id, said.topics_inbox, profile.address_key))
+        if subject is not None
+    ]
+    return Saying([*everything.suppressions, *suppressions], everything.freed, withdrawn, joined)
+
+
+def _saying_of_everything(supporter_id: str, profile: Profile, said: Withdrawn) -> Saying:
     wanted = _wanted(profile)
     if wanted.reason is None:
         back = (supporter_id, said.inbox, profile.address_key)
@@ -69,7 +110,7 @@ def saying(supporter_id: str, profile: Profile, said: Withdrawn) -> Saying:
     subjects = []
     if wanted.reason != said.reason:
         subjects.append(supporter_id)
-    if wanted.inbox is not None and wanted != said:
+    if wanted.inbox is not None and (wanted.reason, wanted.inbox) != (said.reason, said.inbox):
         subjects.append(wanted.inbox)
     at = from_ms(profile.complained_at or profile.unsubscribed_at or 0)
     return Saying(
@@ -96,9 +137,9 @@ def suppression_record(suppression: Suppression, partitions: int) -> Record:
     )
 
 
-def freeing_record(subject: str, partitions: int, now: datetime) -> Record:
-    """The tombstone that lifts the suppression of everything for a subject."""
-    key = f"{subject}|{EVERYTHING}"
+def freeing_record(subject: str, partitions: int, now: datetime, scope: str = EVERYTHING) -> Record:
+    """The tombstone that lifts the suppression of everything, or of a topic, for a subject."""
+    key = f"{subject}|{scope}"
     partition = partition_of(key, partitions)
     return Record(SUPPRESSIONS, partition, key.encode(), None, (), to_ms(now))
 

@@ -32,6 +32,7 @@ class Frozen:
 def recipient(planned: Planned, occurrence: int, row: Frozen, member: Member) -> Recipient:
     """One message to be, with the data its template may use."""
     send, pinned = planned.send, planned.order.pinned
+    tracked = send.tracking and member.links
     template = next(v.template for v in send.variants if v.name == row.variant)
     return Recipient(
         message_id=row.message_id,
@@ -51,7 +52,8 @@ def recipient(planned: Planned, occurrence: int, row: Frozen, member: Member) ->
         deadline=send.deadline,
         per_inbox=send.per_inbox,
         resend_unconfirmed=send.unconfirmed == "resend",
-        pixel=send.pixel and member.pixel,
+        pixel=tracked and send.pixel and member.pixel(needs_consent=planned.pixel_needs_consent),
+        tracked=tracked,
         merge={"supporter": _supporter(member), "area": area_data(planned, row.edition) or {}},
     )
 

@@ -101,11 +101,13 @@ class FrozenSets:
     # One by one, by the whole key, and in one round trip: for a list of people PostgreSQL may read
     # the whole set instead, as long as its statistics do not know the send.
 
-    def release(self, send_id: str, occurrence: int, supporter_ids: Iterable[str]) -> None:
+    def release(
+        self, send_id: str, occurrence: int, supporter_ids: Iterable[str], now_ms: int
+    ) -> None:
         self._each(
-            "update frozen set released = 1"
+            "update frozen set released = 1, released_ms = ?"
             " where send_id = ? and occurrence = ? and supporter_id = ?",
-            [(send_id, occurrence, supporter_id) for supporter_id in supporter_ids],
+            [(now_ms, send_id, occurrence, supporter_id) for supporter_id in supporter_ids],
         )
 
     def finish(

@@ -27,6 +27,7 @@ class Planned:
     send: Send
     segment: Segment
     areas: Areas | None
+    pixel_needs_consent: bool = True
 
 
 class ProgrammeView:
@@ -107,7 +108,17 @@ class ProgrammeView:
             send,
             Segment.model_validate(segment),
             Areas.model_validate(areas) if areas else None,
+            self._pixel_needs_consent(order),
         )
+
+    def _pixel_needs_consent(self, order: SendOrder) -> bool:
+        """In the United Kingdom (PECR, regulation 6); in the United States not. Who says none of
+        the two is held to the stricter one.
+        """
+        key = next((k for k in order.pinned if k.startswith("campaign/")), "campaign/")
+        body = self._body(order, "campaign", key.removeprefix("campaign/")) or {}
+        disclaimer = body.get("disclaimer")
+        return not (isinstance(disclaimer, dict) and disclaimer.get("jurisdiction") == "us")
 
     def draft(self, send_id: str) -> Planned | None:
         """A send that nobody has ordered yet, with the newest of everything it names."""

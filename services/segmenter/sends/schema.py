@@ -33,4 +33,5 @@ SENDS_DDL: Final[tuple[str, ...]] = (
         kind text not null, frozen integer not null, body text not null,
         primary key (send_id, occurrence, partition, kind)
     ) strict, without rowid""",
+    "alter table frozen add column released_ms integer",
 )

@@ -18,6 +18,7 @@ from services.segmenter.sends.audience_batches import Frozen, batches, recipient
 from services.segmenter.sends.deciding import Deciding
 from services.segmenter.sends.decisions import closed_at
 from services.segmenter.sends.freezing import Barrier, add_members, freeze
+from services.segmenter.sends.frequency import held_back
 from services.segmenter.sends.frozen_sets import FrozenSets
 from services.segmenter.sends.outcome_events import emit_final, exclusion
 from services.segmenter.sends.programme import Planned, ProgrammeView
@@ -223,15 +224,19 @@ class Sends:
                 unit, send.name, [row for row in left if row.supporter_id not in mailable],
                 "suppressed", "suppressed since", now,
             )  # fmt: skip
+            held = held_back(unit.connection, send, mailable.values(), now)
+            for reason in sorted(set(held.values())):
+                rest = [row for row in left if held.get(row.supporter_id) == reason]
+                self._end(unit, send.name, rest, "capped", reason, now)
             going = [
                 recipient(planned, 0, row, mailable[row.supporter_id])
                 for row in left
-                if row.supporter_id in mailable
+                if row.supporter_id in mailable and row.supporter_id not in held
             ]
             for record in batches(send.name, partition, going, now):
                 unit.emit(partition, record)
             sets = FrozenSets(unit.connection)
-            sets.release(send.name, 0, [one.supporter_id for one in going])
+            sets.release(send.name, 0, [one.supporter_id for one in going], to_ms(now))
             sets.mark_dirty([(send.name, 0, partition)])
             self._fail_points.reach("segmenter.release.before_commit")
         self._metrics.recipients.inc(len(going))

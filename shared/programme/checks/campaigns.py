@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,12 +11,17 @@ from shared.programme.checks.wording import (
     Wrong,
     bad_address,
     bad_language,
+    bad_slug,
+    bad_webhook_url,
+    bad_word,
     bad_zone,
     refuses_replies,
 )
 from shared.programme.definitions import Campaign
 from shared.programme.findings import Finding
+from shared.programme.problems import no_such
 from shared.programme.shapes import Path
+from shared.wire.events import MEANING
 
 _CONFIGURATION_SET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -28,6 +34,8 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
     for field, hint in _missing_in_disclaimer(campaign):
         path = ("disclaimer", field)
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)
+    for path, (message, hint) in (*_wrong_choices(campaign), *_wrong_webhooks(campaign)):
+        yield Finding("campaign", campaign.name, path, f"`{path[0]}`: {message}", hint)
     if refuses_replies(campaign.reply_to):
         yield Finding(
             "campaign",
@@ -56,6 +64,45 @@ def _wrong_words(campaign: Campaign) -> Iterator[tuple[str, tuple[str, str]]]:
     if not _CONFIGURATION_SET.fullmatch(campaign.configuration_set):
         message = f'"{campaign.configuration_set}" cannot be one'
         yield "configuration_set", (message, "SES allows letters, digits, _ and -, at most 64")
+
+
+def _wrong_choices(campaign: Campaign) -> Iterator[tuple[Path, tuple[str, str]]]:
+    """What is wrong with what people choose among on the preference page."""
+    hint = "write what people are to read on the preference page"
+    for field, names, bad in (
+        ("topics", campaign.topics, bad_word),
+        ("languages", campaign.languages, bad_language),
+    ):
+        for name, title in names.items():
+            if wrong := bad(name):
+                yield (field, name), wrong
+            elif not title.strip() or "\n" in title:
+                yield (field, name), (f'"{name}" has no words, or several lines of them', hint)
+    if campaign.languages and campaign.language not in campaign.languages:
+        said = f'the campaign\'s own language "{campaign.language}" is not among them'
+        yield ("languages",), (said, "add it, so that people can choose it again")
+
+
+def _wrong_webhooks(campaign: Campaign) -> Iterator[tuple[Path, tuple[str, str]]]:
+    """Names, addresses and kinds of events of those who are told."""
+    counts = Counter(webhook.name for webhook in campaign.webhooks)
+    for index, webhook in enumerate(campaign.webhooks):
+        at = ("webhooks", index)
+        if wrong := bad_slug(webhook.name):
+            yield (*at, "name"), wrong
+        elif counts[webhook.name] > 1:
+            yield (*at, "name"), (f'two webhooks are called "{webhook.name}"', "rename one")
+        if wrong := bad_webhook_url(webhook.url):
+            yield (*at, "url"), wrong
+        for kind in webhook.events:
+            if kind not in MEANING:
+                yield (*at, "events"), no_such("kind of event", kind, MEANING)
+        for action in webhook.actions:
+            if wrong := bad_word(action):
+                yield (*at, "actions"), wrong
+        if webhook.actions and "acted" not in webhook.events:
+            hint = "add `acted` to its events, or leave its actions out"
+            yield (*at, "actions"), ("actions are told as `acted`, which it is not told of", hint)
 
 
 def _missing_in_disclaimer(campaign: Campaign) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from shared.programme.checks.wording import (
     refuses_replies,
     strange_action,
 )
-from shared.programme.definitions import Areas, Send, Template
+from shared.programme.definitions import Areas, Campaign, Send, Template
 from shared.programme.findings import Catalogue, Finding
 from shared.programme.problems import did_you_mean
 from shared.programme.shapes import Path
@@ -37,8 +37,7 @@ def check_send(send: Send, catalogue: Catalogue) -> Iterator[Finding]:
         yield finding(("segment",), wrong)
     if send.areas and (wrong := catalogue.missing("areas", send.areas)):
         yield finding(("areas",), wrong)
-    if wrong := bad_word(send.topic):
-        yield finding(("topic",), wrong)
+    yield from _check_topic(send, catalogue)
     if send.reply_to and (wrong := bad_address(send.reply_to)):
         yield finding(("reply_to",), wrong)
     elif refuses_replies(send.reply_to):
@@ -51,6 +50,19 @@ def check_send(send: Send, catalogue: Catalogue) -> Iterator[Finding]:
             yield finding(("unless_done", index), wrong, warning=True)
     yield from _check_times(send)
     yield from _check_variants(send, catalogue)
+
+
+def _check_topic(send: Send, catalogue: Catalogue) -> Iterator[Finding]:
+    """Its name; and that people can leave it by itself, where the campaign lets them choose."""
+    if wrong := bad_word(send.topic):
+        yield Finding("send", send.name, ("topic",), f"`topic`: {wrong[0]}", wrong[1])
+        return
+    for each in catalogue.definitions.values():
+        if isinstance(each, Campaign) and each.topics and send.topic not in each.topics:
+            message = f'`topic`: "{send.topic}" is no topic that people can choose'
+            near = did_you_mean(send.topic, each.topics)
+            hint = near or "add it to `topics` in campaign.yaml, with words for the preference page"
+            yield Finding("send", send.name, ("topic",), message, hint, warning=True)
 
 
 def _check_times(send: Send) -> Iterator[Finding]:

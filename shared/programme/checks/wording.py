@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from shared.ids import BadAddress, normalise_address
 from shared.programme.moments import BadMoment, zone_of
@@ -22,6 +23,7 @@ ACTIONS: Final = frozenset(
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _NO_REPLY: Final = re.compile(r"(no|do-?not|dont|never)[._-]?reply")
 
 
@@ -62,6 +64,20 @@ def bad_language(code: str) -> Wrong:
     if _LANGUAGE.fullmatch(code):
         return None
     return f'"{code}" is no language code', 'write it like "en", "gd" or "en-GB"'
+
+
+def bad_webhook_url(url: str) -> Wrong:
+    """Where somebody is told of events: over TLS, unless it is this machine."""
+    wrong = f'"{url}" cannot be told of events', "write it like https://crm.example.org/doorstep"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return wrong
+    if not host or "@" in parts.netloc or not url.isascii() or not url.isprintable():
+        return wrong
+    here = parts.scheme == "http" and host in _THIS_MACHINE
+    return None if here or parts.scheme == "https" else wrong
 
 
 def bad_zone(name: str) -> Wrong:

@@ -131,7 +131,7 @@ def test_the_pixel_needs_a_plain_yes(world: World) -> None:
     answers = (True, "yes", 1, False)
     for number, answer in enumerate(answers):
         consenting(world, number, attributes={"pixel_consent": answer})
-    assert [member.pixel for member in world.members()] == [True, False, False, False]
+    assert [m.pixel(needs_consent=True) for m in world.members()] == [True, False, False, False]
 
 
 def test_a_seeded_sample_can_be_asked_on_any_connection(world: World) -> None:

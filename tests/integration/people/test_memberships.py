@@ -66,6 +66,7 @@ def test_an_event_moves_people_by_what_they_did(world: World) -> None:
     assert world.belonging() == {"clickers": set(), "quiet": {ADA, BEN}}
     world.hear(world.delivery(event("clicked", ADA, 5, send_id="s1", agent="person"), "click"))
     world.hear(event("clicked", BEN, 5, send_id="s1", agent="scanner"))
+    world.settle()
     assert world.belonging() == {"clickers": {ADA}, "quiet": {BEN}}
     assert ("quiet", ADA, "left", "click") in world.moves()
 

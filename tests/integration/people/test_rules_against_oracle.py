@@ -52,6 +52,7 @@ def test_compiled_and_naive_agree(
 ) -> None:
     shared_world.clear()
     shared_world.hear(*(said for someone in people for said in someone.told()))
+    shared_world.settle()
     for rule in asked:
         expected = {someone.supporter_id for someone in people if holds(rule, someone, AS_OF)}
         for way in get_args(Asked):
@@ -78,6 +79,7 @@ def test_an_explanation_holds_exactly_when_its_rule_does(
 ) -> None:
     shared_world.clear()
     shared_world.hear(*(said for someone in people for said in someone.told()))
+    shared_world.settle()
     for someone in people:
         tree = explain(shared_world.connection, rule, someone.supporter_id, AS_OF)
         assert tree.holds == holds(rule, someone, AS_OF)

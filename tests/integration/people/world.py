@@ -22,7 +22,7 @@ from services.segmenter.people.audience import (
 from services.segmenter.people.folding import Places
 from services.segmenter.people.handler import People
 from services.segmenter.people.ownership import Owned
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
+from services.segmenter.people.schema import LATER_DDL, PEOPLE_DDL, POSTGRES_DDL
 from services.segmenter.people.suppressions import Suppressions
 from shared.clock import FixedClock
 from shared.ids import address_key
@@ -58,6 +58,7 @@ TABLES: Final = (
     "identity",
     "delivery",
     "action",
+    "hit",
     "suppression",
     "live_segment",
     "membership",
@@ -90,11 +91,12 @@ def event(kind: Any, who: str, minutes: float = 0, *, days: float = 0, **said: A
 
 
 def sqlite_store(path: Path) -> SqliteStore:
-    return SqliteStore(path, PEOPLE_DDL, synchronous="NORMAL")
+    return SqliteStore(path, (*PEOPLE_DDL, *LATER_DDL), synchronous="NORMAL")
 
 
 def postgres_store(dsn: str) -> PostgresStore:
-    return PostgresStore(dsn, "segmenter", PEOPLE_DDL, postgres_ddl=POSTGRES_DDL)
+    ddl = (*PEOPLE_DDL, *LATER_DDL)
+    return PostgresStore(dsn, "segmenter", ddl, postgres_ddl=POSTGRES_DDL)
 
 
 class World:
@@ -168,6 +170,14 @@ class World:
         with self.store.unit() as unit:
             mine = self.store.owned() if owned is None else frozenset(owned)
             return self.people.sweep(unit, self.clock.now(), mine)
+
+    def settle(self) -> None:
+        """Let a minute pass in which nothing comes, and judge what was opened and clicked."""
+        self.clock.advance(60)
+        more = True
+        while more:
+            with self.store.unit() as unit:
+                more = self.people.settle(unit, self.store.owned())
 
     def suppress(
         self, subject: str, scope: str = "everything", reason: SuppressionReason = "unsubscribed"

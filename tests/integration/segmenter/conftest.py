@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.segmenter.people.schema import PEOPLE_DDL, POSTGRES_DDL
-from services.segmenter.sends.schema import SENDS_DDL
+from services.segmenter.people.schema import POSTGRES_DDL
+from services.segmenter.schema import DDL
 from shared.store.port import Store, Unit
 from shared.store.postgres.store import PostgresStore
 from shared.store.sqlite import SqliteStore
 from tests.integration.segmenter.town import Town
-
-DDL = (*PEOPLE_DDL, *SENDS_DDL)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

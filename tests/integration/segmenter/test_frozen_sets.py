@@ -65,7 +65,7 @@ def test_a_page_is_the_next_in_order_and_who_is_out_is_counted(store: Store[Unit
         assert not sets.begin("s", 0, 1, "frozen", 0)
         sets.fill([row(name, number % 2) for number, name in enumerate(names)])
         sets.add([row(name, number % 2) for number, name in enumerate(names)])
-        sets.release("s", 0, names[1:8])
+        sets.release("s", 0, names[1:8], 1)
         sets.finish("s", 0, names[9:10], "cancelled", "the send was cancelled")
         page = sets.unreleased("s", 0, 1, 3)
         assert [one.supporter_id for one in page] == [names[11], names[13], names[15]]

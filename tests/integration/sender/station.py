@@ -157,7 +157,7 @@ class Station:
                 for one in entries
             )  # fmt: skip
             for send in {one.send_id for one in entries}:
-                sets.release(send, 0, [e.supporter_id for e in entries if e.send_id == send])
+                sets.release(send, 0, [e.supporter_id for e in entries if e.send_id == send], 0)
         self.log.append(list(batches(entries, PARTITIONS, most=most, compress=compress)))
 
     def sends(self) -> list[str]:

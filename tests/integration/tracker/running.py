@@ -32,6 +32,8 @@ from tests.unit.tracker.building import (
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 30.0
 ACTION_KEY = "a-key-of-the-campaigns-site"
+SIGNER = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+ANOTHER_SIGNER = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()
 
 
 def eventually(holds: Callable[[], Any], what: str) -> Any:
@@ -73,6 +75,7 @@ class RunningTracker:
             "DOORSTEP_SECRET": SECRET_TEXT,
             "DOORSTEP_TOKEN_KEYS": json.dumps({1: base64.b64encode(TOKEN_KEY).decode()}),
             "DOORSTEP_ACTION_KEYS": json.dumps(["another-key", ACTION_KEY]),
+            "DOORSTEP_ACTION_SECRETS": json.dumps([ANOTHER_SIGNER, SIGNER]),
             "DOORSTEP_TRACKER__PORT": "0",
             "DOORSTEP_TRACKER__CERTIFICATES": str(self.home / "certificates"),
             "DOORSTEP_FAIL_AT": fail_at,
@@ -166,7 +169,10 @@ class RunningTracker:
     def nothing_recorded(self) -> bool:
         """After an ordered stop: neither the spool nor the log holds anything."""
         assert self.stop() == 0
-        return not any(self.records(topic) for topic in ("events", "suppressions", "dead-letters"))
+        return not any(
+            self.records(topic)
+            for topic in ("events", "supporters", "suppressions", "dead-letters")
+        )
 
 
 @contextmanager

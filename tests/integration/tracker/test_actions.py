@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from typing import Any
 
@@ -9,9 +11,16 @@ import httpx
 import pytest
 
 from shared.ids import address_key, supporter_id_from_address, supporter_id_from_external
+from shared.standard_webhooks import read_secret, signature
 from shared.wire.events import Event
 from shared.wire.supporters import SupporterChanged
-from tests.integration.tracker.running import ACTION_KEY, RunningTracker, eventually
+from tests.integration.tracker.running import (
+    ACTION_KEY,
+    ANOTHER_SIGNER,
+    SIGNER,
+    RunningTracker,
+    eventually,
+)
 from tests.unit.tracker.building import ADA, SECRET, SEND, message_of, token
 
 KEY = {"Authorization": f"Bearer {ACTION_KEY}"}
@@ -127,3 +136,56 @@ def test_without_any_key_set_nobody_may_report(home: RunningTracker) -> None:
     home.start(DOORSTEP_ACTION_KEYS="[]").ready()
     for authorization in ("Bearer", "Bearer x", 'Bearer ""'):
         assert post(home, Authorization=authorization).status_code == 401
+
+
+def signed(
+    tracker: RunningTracker, key: str, *, secret: str = SIGNER, age: int = 0, **changed: str
+) -> httpx.Response:
+    """An action reported as a Standard Webhook. `changed` headers are spelled with _."""
+    body = json.dumps({"action": "donated", "supporter_id": ADA}).encode()
+    timestamp = int(time.time()) - age
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": key,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(read_secret("", secret), key, timestamp, body),
+        **{name.replace("_", "-"): value for name, value in changed.items()},
+    }
+    return httpx.post(f"{tracker.url}/actions", content=body, headers=headers)
+
+
+@pytest.mark.parametrize("secret", [SIGNER, ANOTHER_SIGNER])
+def test_an_action_may_be_signed_instead_and_its_id_is_the_idempotency_key(
+    tracker: RunningTracker, key: str, secret: str
+) -> None:
+    first, again = signed(tracker, key, secret=secret), signed(tracker, key, secret=secret)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json()
+    assert event_of(tracker, first.json()["event_id"]).action == "donated"
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"secret": "whsec_" + "A" * 32}, "does not fit"),
+        ({"webhook_signature": "v1,AAAA v2,BBBB"}, "does not fit"),
+        ({"webhook_id": "another"}, "does not fit"),
+        ({"age": 301}, "more than 300 s"),
+        ({"age": -302}, "more than 300 s"),
+        ({"webhook_timestamp": "yesterday"}, "not a number"),
+        ({"webhook_timestamp": ""}, "without webhook-id"),
+        ({"webhook_signature": "v1,"}, "does not fit"),
+    ],
+)
+def test_a_signature_that_does_not_fit_is_refused_in_words(
+    tracker: RunningTracker, key: str, changed: dict[str, Any], what: str
+) -> None:
+    answer = signed(tracker, key, **changed)
+    assert answer.status_code == 401
+    assert what in answer.json()["error"]["what"]
+    assert "DOORSTEP_ACTION_SECRETS" in answer.json()["error"]["what_to_do"]
+
+
+def test_a_key_does_not_help_who_signs_wrongly(tracker: RunningTracker, key: str) -> None:
+    answer = signed(tracker, key, webhook_signature="v1,AAAA", **KEY)
+    assert answer.status_code == 401

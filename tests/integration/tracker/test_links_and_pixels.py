@@ -7,6 +7,7 @@ import uuid
 import httpx
 import pytest
 
+from shared.programme.links import HIDDEN_LINK
 from shared.wire.events import Event
 from tests.integration.tracker.running import RunningTracker, eventually
 from tests.unit.tracker.building import SEND, TEMPLATE, definition_records, message_of, token
@@ -68,6 +69,20 @@ def test_a_head_is_answered_like_a_get_and_recorded_as_a_scanners(
     first, second = events_of(tracker, somebody, 2)
     assert (first.kind, first.method, first.agent) == ("clicked", "HEAD", "scanner")
     assert (second.kind, second.method, second.agent) == ("opened", "HEAD", "scanner")
+
+
+def test_the_link_that_no_person_sees_leads_nowhere_and_tells_of_a_scanner(
+    tracker: RunningTracker, somebody: str
+) -> None:
+    mark = token(supporter=somebody)
+    answer = httpx.get(f"{tracker.url}/c/{mark}/{HIDDEN_LINK}", headers={"User-Agent": CHROME})
+    assert answer.status_code == 200
+    assert "nothing here" in answer.text
+    assert "<a" not in answer.text
+    (event,) = events_of(tracker, somebody, 1)
+    assert (event.kind, event.link, event.agent) == ("clicked", HIDDEN_LINK, "scanner")
+    forged = f"{mark[:-1]}{'A' if mark[-1] != 'A' else 'B'}"
+    assert httpx.get(f"{tracker.url}/c/{forged}/{HIDDEN_LINK}").status_code == 404
 
 
 def test_a_thousand_hits_of_one_mail_are_a_thousand_events(

@@ -17,9 +17,10 @@ from services.segmenter.people.withdrawals import (
     saying,
     suppression_record,
 )
+from shared.clock import to_ms
 from shared.ids import address_key
 from shared.log.partitioner import partition_of
-from tests.unit.people.stating import ADA, NOON, SECRET, consent, statement
+from tests.unit.people.stating import ADA, NOON, SECRET, at, consent, statement
 
 KEY = address_key("ada@example.org", SECRET)
 NEW_KEY = address_key("ada@example.com", SECRET)
@@ -97,3 +98,61 @@ def test_a_suppression_and_its_tombstone_meet_under_one_key_in_one_partition() -
 
 
 NOON_MS = int(NOON.timestamp() * 1000)
+
+
+def chose(profile: Profile, minutes: float, **topics: bool) -> Profile:
+    return fold(profile, statement(minutes, stated_by="supporter", topics=topics))
+
+
+def scoped(profile: Profile, said: Withdrawn = NOTHING_SAID) -> set[tuple[str, str]]:
+    return {(s.subject, s.scope) for s in saying(ADA, profile, said).suppressions}
+
+
+def test_a_topic_that_was_left_is_stopped_for_the_person_and_the_inbox_once() -> None:
+    gone = chose(ada(), 2, events=False, ask=True)
+    assert scoped(gone) == {(ADA, "topic:events"), (KEY, "topic:events")}
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    assert Withdrawn.from_text(said.to_text()) == said
+    assert not saying(ADA, gone, said).says()
+    also = chose(gone, 3, ask=False)
+    assert scoped(also, said) == {(ADA, "topic:ask"), (KEY, "topic:ask")}
+
+
+def test_a_topic_that_is_joined_again_is_freed_also_under_the_new_address() -> None:
+    said = saying(ADA, chose(ada(), 2, events=False), NOTHING_SAID).withdrawn
+    back = chose(chose(ada(), 2, events=False), 3, events=True)
+    freed = saying(ADA, back, said)
+    assert freed.joined == [(ADA, "topic:events"), (KEY, "topic:events")]
+    assert freed.withdrawn == NOTHING_SAID
+    moved = fold(back, statement(9, profile={"email": "ada@example.com"}))
+    assert (NEW_KEY, "topic:events") in saying(ADA, moved, said).joined
+
+
+def test_the_new_address_of_who_left_a_topic_is_stopped_too() -> None:
+    gone = chose(ada(), 2, events=False)
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    moved = fold(gone, statement(9, profile={"email": "ada@example.com"}))
+    assert (NEW_KEY, "topic:events") in scoped(moved, said)
+
+
+def test_an_import_wins_nobody_back_to_a_topic() -> None:
+    gone = chose(ada(), 2, events=False)
+    imported = fold(gone, statement(5, topics={"events": True}))
+    assert imported.topics_left() == gone.topics_left()
+    assert fold(ada(), statement(5, topics={"events": False})).topics_left().keys() == {"events"}
+
+
+def test_leaving_everything_and_a_topic_are_told_apart() -> None:
+    gone = fold_unsubscribe(chose(ada(), 2, events=False), to_ms(at(3)))
+    assert scoped(gone) == {
+        (ADA, "everything"), (KEY, "everything"), (ADA, "topic:events"), (KEY, "topic:events"),
+    }  # fmt: skip
+    said = saying(ADA, gone, NOTHING_SAID).withdrawn
+    back = fold(gone, statement(1_500, stated_by="supporter", subscription="subscribed"))
+    found = saying(ADA, back, said)
+    assert (found.freed, found.joined) == ([ADA, KEY], [])
+    assert found.withdrawn.topics == ("events",)
+
+
+def test_what_an_older_store_kept_is_read() -> None:
+    assert Withdrawn.from_text('["complained", "k"]') == Withdrawn("complained", "k")

@@ -111,6 +111,21 @@ def test_likely_misspellings_of_actions_and_empty_choices_are_doubts() -> None:
         ("  promoter: A. Person\n", "", "`disclaimer.promoter` is missing"),
         ("  promoter_address: 1 Test Lane\n", "", "`disclaimer.promoter_address` is missing"),
         ("  promoter: ", "  on_behalf_of: B\n  promoter: ", "`disclaimer.on_behalf_of_address`"),
+        ("disclaimer:", "topics: {Our News: News}\ndisclaimer:", '"Our News" cannot be a name'),
+        ("disclaimer:", 'topics: {news: ""}\ndisclaimer:', '"news" has no words'),
+        ("disclaimer:", "languages: {cy: Cymraeg}\ndisclaimer:", '"en" is not among them'),
+        ("disclaimer:", "languages: {en: E, c!: C}\ndisclaimer:", "is no language code"),
+        *(
+            ("disclaimer:", f"webhooks: [{{{said}}}]\ndisclaimer:", message)
+            for said, message in (
+                ("name: C R M, url: https://a.example, events: [acted]", '"C R M"'),
+                ("name: crm, url: http://a.example/, events: [acted]", "cannot be told of events"),
+                ("name: crm, url: https://u:p@a.example/, events: [acted]", "cannot be told"),
+                ("name: crm, url: https://a.example, events: [cliked]", "kind of event"),
+                ("name: crm, url: https://a.example, events: []", "must not be empty"),
+                ("name: crm, url: https://a.example, events: [opened], actions: [signed]", "acted"),
+            )
+        ),
         ("jurisdiction: uk", "jurisdiction: none", "`disclaimer.reason` is missing"),
         ("postal_address: 1 Test Lane", 'postal_address: " "', "`postal_address`: it is empty"),
     ],
@@ -217,3 +232,10 @@ def test_a_programme_has_exactly_one_campaign() -> None:
     other = campaign.model_copy(update={"name": "second"})
     [finding] = check_programme([campaign, other])
     assert finding.message == "several campaigns: second, small"
+
+
+def test_a_topic_that_nobody_can_choose_is_a_doubt() -> None:
+    offering = CAMPAIGN + "topics: {campaing: Ours, events: Events}\n"
+    [warning] = warnings({"campaign.yaml": offering})
+    assert '"campaign" is no topic that people can choose' in str(warning)
+    assert not warnings({"campaign.yaml": offering.replace("campaing", "campaign")})

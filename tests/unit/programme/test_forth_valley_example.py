@@ -83,6 +83,7 @@ class Mail:
             "preheader": "PREHEADER",
             "disclaimer": "DISCLAIMER",
             "unsubscribe_url": "https://example.org/leave",
+            "preferences_url": "https://example.org/choose",
             "tracked": lambda number: destination(self.hrefs[number], {"area": area}),
         }
         return [part.render(context) for part in self.parts]

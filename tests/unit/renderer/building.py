@@ -90,9 +90,13 @@ def a_recipient(first_name: str = "Ada", **changes: Any) -> Recipient:
 
 
 def prepared(
-    template: Template | None = None, send: Send | None = None, campaign: Campaign | None = None
+    template: Template | None = None,
+    send: Send | None = None,
+    campaign: Campaign | None = None,
+    *,
+    tracked: bool = True,
 ) -> Prepared:
-    compiled = CompiledTemplate(template or a_template())
+    compiled = CompiledTemplate(template or a_template(), tracked=tracked)
     return prepare(send or a_send(), 0, campaign or a_campaign(), compiled)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from services.renderer.rendering import render
 from shared.programme.definitions import Disclaimer, Variant
+from shared.programme.links import HIDDEN_LINK
 from shared.tokens import edition_hash, send_hash, verify
 from tests.unit.renderer.building import (
     DATE,
@@ -76,7 +77,8 @@ def test_every_link_goes_through_the_tracker_with_a_token_that_verifies() -> Non
     message = parsed(made())
     page = Page(body(message, "html"))
     tracked = [re.fullmatch(r"https://t\.example\.org/c/([\w-]{59})/(\d+)", x) for x in page.links]
-    assert [match.group(2) if match else None for match in tracked] == ["0", "1", None]
+    numbers = [match.group(2) if match else None for match in tracked]
+    assert numbers == ["0", "1", None, str(HIDDEN_LINK)]
     assert tracked[0] is not None
     token = verify(tracked[0].group(1), {3: KEY})
     assert token.supporter_id == SUPPORTER
@@ -244,3 +246,20 @@ def test_campaign_settings_that_are_no_words_stay_out_of_templates() -> None:
     message = made(template=a_template(html=f"{OWED}{{{{ campaign.configuration_set }}}}"))
     assert message.refusal is not None
     assert "no field 'configuration_set'" in message.refusal
+
+
+def test_without_tracking_links_are_plain_and_nothing_tells_who_read() -> None:
+    message = parsed(made(a_recipient(tracked=False, pixel=True), tracked=False))
+    page = Page(body(message, "html"))
+    assert page.images == []
+    assert not [link for link in page.links if "/c/" in link]
+    assert [link for link in page.links if link.startswith("https://two.example.org")]
+    assert "/c/" not in body(message, "plain")
+    assert [link for link in page.links if "/u/" in link]  # the way out is always there
+
+
+def test_the_preference_page_stands_beside_the_way_out_and_is_not_tracked() -> None:
+    html = HTML.replace("</body>", '<a href="{{ preferences_url }}">Choose</a></body>')
+    page = Page(body(parsed(made(template=a_template(html=html))), "html"))
+    (link,) = [each for each in page.links if "/p/" in each]
+    assert verify(link.rpartition("/")[2], {3: KEY}).supporter_id == SUPPORTER

@@ -16,10 +16,14 @@ from services.renderer.limits import MOST_BYTES, MOST_SECONDS
 from services.renderer.quoted_printable import decoded
 from services.renderer.template_faults import TemplateFault
 from services.renderer.templates import SLOW_AT_MOST, CompiledTemplate, Printed
+from shared.programme.links import HIDDEN_LINK
 from tests.unit.renderer.building import OWED, a_template
 
 BASE = '<html><body class="x"><h1>{% block top %}base{% endblock %}</h1>' + OWED
 CHILD = '{% extends "base.html.j2" %}{% block top %}{{ super() }} and child{% endblock %}'
+
+
+LINKS = "https://t.example.org/c/x/"
 
 
 class Plain(NamedTuple):
@@ -32,20 +36,21 @@ class Plain(NamedTuple):
 
 def rendered(
     pixel: str = "https://t.example.org/o/x.gif",
+    links: str = LINKS,
     clock: Callable[[], float] = time.thread_time,
     **changes: Any,
 ) -> Plain:
-    return plainly(CompiledTemplate(a_template(**changes), clock), pixel)
+    return plainly(CompiledTemplate(a_template(**changes), clock), pixel, links)
 
 
-def plainly(template: CompiledTemplate, pixel: str = "") -> Plain:
+def plainly(template: CompiledTemplate, pixel: str = "", links: str = LINKS) -> Plain:
     context = {
         "supporter": {"first_name": "Ada", "attributes": {"items": "cake"}}, "area": {"slug": "s"},
         "send": {"name": "ask"}, "campaign": {"name": "c"},
     }  # fmt: skip
     made = template.render(
         context, subject="", disclaimer=Printed("A & B", Markup("A &amp; B")),
-        unsubscribe_url=Printed("https://t/u/x"), links=Printed("https://t.example.org/c/x/"),
+        unsubscribe_url=Printed("https://t/u/x"), links=Printed(links),
         pixel=pixel,
     )  # fmt: skip
     return Plain(made.subject, decoded(made.html), decoded(made.text))
@@ -178,7 +183,7 @@ def test_the_preheader_stands_where_a_source_places_it_and_nowhere_else() -> Non
     assert rendered(html=html, preheader="Read me").html.count("Read me") == 1
     html = "<body>{% if preheader %}<i>{{ preheader }}</i>{% endif %}</body>"
     assert rendered(html=html, preheader="Read me").html.count("Read me") == 1
-    assert "display:none" not in rendered(html="<body></body>").html
+    assert "<div" not in rendered(html="<body></body>").html
 
 
 def test_output_without_end_is_stopped() -> None:
@@ -274,7 +279,7 @@ def test_a_template_that_is_too_slow_again_and_again_is_given_up() -> None:
 
 def test_long_output_with_gaps_is_whole() -> None:
     source = "{% for a in range(30000) %}{{ '' }}{% endfor %}end {{ '<' }}"
-    made = rendered(html=source, text=source, pixel="")
+    made = rendered(html=source, text=source, pixel="", links="")
     assert made.html == "end &lt;"
     assert made.text == "end <"
 
@@ -282,3 +287,16 @@ def test_long_output_with_gaps_is_whole() -> None:
 def test_links_may_not_carry_the_supporter() -> None:
     with pytest.raises(TemplateFault, match="data about the supporter"):
         CompiledTemplate(a_template(html='<a href="https://x.example/{{ supporter.name }}">x</a>'))
+
+
+def test_a_link_that_no_person_sees_or_reaches_stands_at_the_end_of_every_mail_with_links() -> None:
+    made = rendered(html="<html><body><p>Hello</p></body></html>").html
+    before, hidden, after = made.partition(f'<a href="{LINKS}{HIDDEN_LINK}"')
+    assert hidden
+    assert before.endswith("<p>Hello</p>")
+    assert "</body>" in after
+    tag, _, rest = after.partition(">")
+    assert rest.startswith("</a>")  # nothing to read, nothing to press
+    for part in ("display:none", 'tabindex="-1"', 'aria-hidden="true"', 'rel="nofollow"'):
+        assert part in tag
+    assert str(HIDDEN_LINK) not in rendered(html="<body></body>", links="").html

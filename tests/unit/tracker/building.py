@@ -36,6 +36,12 @@ CAMPAIGN = Campaign(
     from_address="news@hilltop.example",
     reply_to="office@hilltop.example",
     postal_address="1 Hill Street",
+    topics={
+        "campaign": "Our campaign",
+        "events": "Events near you",
+        "jumble & sales": "Jumble <sales>",
+    },
+    languages={"en": "English", "cy": "Cymraeg", "pa": "ਪੰਜਾਬੀ"},
     disclaimer=Disclaimer(jurisdiction="none", reason="a rehearsal"),
 )
 AREAS = Areas(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.tracker import classification
 from services.tracker.facts import Mailing, records
 from services.tracker.raw_hits import ActionHit, LinkHit, SesHit, UnsubscribeHit
 from services.tracker.ses_events import Unreadable
+from shared.classification.agents import VERSION
 from shared.clock import from_ms, to_ms
 from shared.log.partitioner import partition_of
 from shared.wire.supporters import SupporterChanged
@@ -49,7 +49,7 @@ def action(**changes: object) -> ActionHit:
 def test_a_click_keeps_the_raw_facts_and_the_class_beside_them() -> None:
     (event,) = events(records(click(), "spool:7", making(MAILING)))
     assert (event.kind, event.link, event.method, event.user_agent) == ("clicked", 2, "GET", CHROME)
-    assert (event.agent, event.agent_version) == ("person", classification.VERSION)
+    assert (event.agent, event.agent_version) == ("person", VERSION)
     assert (event.send_id, event.message_id) == (SEND, message_of())
     assert (event.variant, event.edition, event.at) == ("plain", "E05000001", from_ms(AT))
 

@@ -110,8 +110,19 @@ def test_pages_name_the_organisation_that_sent_the_mail() -> None:
     found = programme(
         *definition_records("campaign", other), order(campaign__other=other.version())
     )
-    assert found.organisation(bearer()) == "Somebody Else"
-    assert found.organisation(bearer(send="another")) == ""
+    campaign = found.campaign(bearer())
+    assert campaign is not None
+    assert campaign.organisation == "Somebody Else"
+    assert found.campaign(bearer(send="another")) is None
+
+
+def test_what_people_can_choose_is_what_the_campaign_offers_today() -> None:
+    more = CAMPAIGN.model_copy(update={"topics": {"news": "News"}})
+    pinned = order(**{f"campaign__{CAMPAIGN.name}": CAMPAIGN.version()})
+    found = programme(pinned, *definition_records("campaign", more))
+    campaign = found.campaign(bearer())
+    assert campaign is not None
+    assert campaign.topics == {"news": "News"}
 
 
 def test_a_record_that_cannot_be_read_leaves_the_rest_as_it_was() -> None:

@@ -92,7 +92,7 @@ def test_what_is_no_hit_spoils_no_other_of_its_row() -> None:
 @pytest.mark.parametrize(
     ("row", "number"),
     [
-        (b'{"kind":"hologram","format":2}', 2),
+        (b'{"kind":"hologram","format":3}', 3),
         (b'{"format":4,"pages":[]}', 4),
         (b'{"format":4,"hits":[]}', 4),
         (b'{"format":3,"hits":[{"kind":"hologram","format":5}]}', 5),

@@ -1,8 +1,6 @@
-"""Who did it: a person, a proxy for one, a prefetch, a scanner. Pure and versioned.
+"""Who fetched, by what it says of itself: its user agent and its method, and nothing else. Pure.
 
-Judges by user agent and method alone, for a start; the raw facts stay in the event beside the
-class, so that a later version (time since delivery, all links at once) can be run over them again.
-Agents that look like a browser and are none cannot be told here.
+Agents that look like a browser and are none cannot be told here; `signals` looks at the rest.
 """
 
 from __future__ import annotations
@@ -13,11 +11,15 @@ from typing import Final
 
 from shared.wire.events import AgentClass
 
-VERSION: Final = 1
-"""Raised with every change of the rules; stands in each event as `agent_version`."""
+FIRST: Final = 1
+"""The version that judged by words alone, and by fewer of them. Kept, so that what it says can be
+said again; a version is never changed once events carry it."""
+VERSION: Final = 2
+"""Raised with every change of the rules, here and in `signals`; stands in each event as
+`agent_version`."""
 REMEMBERED: Final = 16_384
 
-_BODILESS: Final = frozenset({"HEAD", "OPTIONS"})
+BODILESS: Final = frozenset({"HEAD", "OPTIONS"})
 """Methods of link checkers: no mail client and no browser shows anything from them."""
 
 _IMAGE_PROXY: Final = re.compile(r"GoogleImageProxy|ggpht\.com|YahooMailProxy|^FastmailUA/")
@@ -32,7 +34,7 @@ _PREFETCH: Final = re.compile(
     r" Safari/[\d.]+ Edge/12\.246 Mozilla/5\.0"
 )
 
-_SCANNER: Final = re.compile(
+_SCANNER_WORDS: Final = (
     # what programs call themselves
     r"bot(?![a-z])|bots|crawl|spider|scrap(?:e|y)|scan|slurp|archiv|index(?:er|ing)|monitor"
     r"|validat|verif|\bcheck|checker|preview|prerender|headless|phantomjs|puppeteer|playwright"
@@ -50,9 +52,28 @@ _SCANNER: Final = re.compile(
     r"|microsoft exchange/|office 365 connectors|dataaccessd|cloudfront|cloudflare|hubspot"
     r"|^cortex/|skypeuri|^whatsapp/|meta-external"
     # an address to complain to, or "compatible" with nothing known: programs say so, people not
-    r"|https?://|\bwww\.|\S@\S|; compatible;|\(compatible;(?! ?(?:msie|konqueror|lotus|ms-office))",
-    re.IGNORECASE,
+    r"|https?://|\bwww\.|\S@\S|; compatible;|\(compatible;(?! ?(?:msie|konqueror|lotus|ms-office))"
 )
+_MORE_WORDS: Final = (
+    # what monitors, previewers, archives and link tools call themselves
+    r"|synthetic|webhook|favicon|link-?(?:check|finder|tiger|sleuth|dex)|urlcheck|\bhttp[_/-]"
+    r"|httpunit|http client|api client|\bnetapi|api/\d|zgrab|xrawler|grabber|sucker|webcop"
+    r"|\bdownload|pagespeed|pingdom|gtmetrix|critical ?(?:path|css)|ptst/|dareboost|certificate"
+    r"|ssl labs"
+    r"|securityheaders|openvas|acunetix|nessus|whatweb|dast\b|explore/|exporter|zabbix|datadog"
+    r"|newrelic|catchpoint|site24x7|uptrends|updown|camo\b|imgproxy|twilioproxy|splash\b"
+    r"|printfriendly|url to pdf|readable/|instap(?:aper|arser)|openrss|newsgather|newspaper/"
+    r"|antenna|matcher|subscribers|physicalweb|-adwords|google-(?:ads|certificates)|\bgoogleother"
+    r"|mediapartners|googleassociation|appsiteassociation|playstore-google|whatsapp|^viber"
+    r"|^bluesky|onebox|zapier|integromat|zendesk|salesforce|sfdc|^sendgrid|^sparkpost|^shopify"
+    r"|github-|bitbucket-|\b[a-z]+-ai\b|\bai$|newsai|unicorn|mobileok|\bdcv\b|\(address\)|\(at\)"
+    # a domain of its own: a browser's name has none
+    r"|(?<![\w.@])[a-z][a-z0-9-]{2,}\.(?:com|net|org|ai|ru|ua|eu|fr|gd|ly|bg)\b"
+)
+_SCANNERS: Final = {
+    FIRST: re.compile(_SCANNER_WORDS, re.IGNORECASE),
+    VERSION: re.compile(_SCANNER_WORDS + _MORE_WORDS, re.IGNORECASE),
+}
 
 _PERSON: Final = re.compile(
     r"^(?:Mozilla|Opera|Dalvik)/\d"
@@ -63,25 +84,27 @@ _PERSON: Final = re.compile(
 )
 
 
-def classify(user_agent: str | None, method: str, *, click: bool = False) -> AgentClass:
+def classify(
+    user_agent: str | None, method: str, *, click: bool = False, version: int = VERSION
+) -> AgentClass:
     """Who fetched, by what it says of itself.
 
     A prefetch loads pictures and follows no link, so with `click` the same words are the view
     inside an app (WebKit without a browser's name) or say nothing (the bare `Mozilla/5.0`).
     """
-    if method in _BODILESS:
+    if method in BODILESS:
         return "scanner"
-    return _class_of((user_agent or "").strip(), click)
+    return _class_of((user_agent or "").strip(), click, version)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _class_of(agent: str, click: bool) -> AgentClass:
+def _class_of(agent: str, click: bool, version: int) -> AgentClass:
     """Remembered, because few agents bring nearly all hits and the patterns are long."""
     if _IMAGE_PROXY.search(agent):
         return "proxy"
     if _PREFETCH.fullmatch(agent):
         return _bare(agent) if click else "prefetch"
-    if _SCANNER.search(agent):
+    if _SCANNERS[version].search(agent):
         return "scanner"
     return "person" if _PERSON.search(agent) else "unknown"
 
