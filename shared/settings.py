@@ -67,6 +67,9 @@ class SenderSettings(Section):
     port: int = Field(8703, description="health, metrics, questions")
     ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
     region: str = Field("eu-west-2", description="region of SES")
+    gateway: Literal["lean", "boto3"] = Field(
+        "lean", description="how SES is called; behind a proxy it is boto3 in any case"
+    )
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
     rate: float = Field(50.0, gt=0, description="messages a second, of all senders together")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="to reach SES")

@@ -7,12 +7,12 @@ import sys
 from services.sender.beginning import refuse_to_begin_anew
 from services.sender.dispatch import Dispatcher
 from services.sender.forgetting import Forgetting
+from services.sender.gateway_choice import open_gateway
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
-from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
 from shared.clock import SystemClock
@@ -55,13 +55,7 @@ class Sender:
             if shared
             else OwnPace(own.rate, clock)
         )
-        self._gateway = SesGateway(
-            region=own.region,
-            endpoint=own.ses_endpoint,
-            connections=own.window,
-            connect_timeout_seconds=own.connect_timeout_seconds,
-            read_timeout_seconds=own.read_timeout_seconds,
-        )
+        self._gateway = open_gateway(own)
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
             fail_points, metrics, held=disk.low,

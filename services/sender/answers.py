@@ -6,7 +6,11 @@ Sources: the SESv2 model of botocore for names and status codes; the Amazon SES 
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from services.sender.gateway import Answer
 
@@ -71,3 +75,36 @@ def read_refusal(status: int, code: str, message: str) -> Answer:
     else:
         answer = Answer("hold_send", f"not foreseen: {status} {said}")
     return answer
+
+
+def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """The answer in a response of SES (REST JSON). Names of headers are in small letters.
+
+    Where the name of an error stands is told by botocore's parser of such responses, which a test
+    holds this one to: header, then body, then the bare status.
+    """
+    said = _members(body)
+    if 200 <= status < 300:
+        found = said.get("MessageId")
+        return Answer("accepted", ses_message_id=None if found is None else str(found))
+    code = headers.get("x-amzn-errortype") or said.get("code") or said.get("Code")
+    code = str(code or said.get("__type") or status).split(":", 1)[0].rsplit("#", 1)[-1]
+    return read_refusal(status, code, str(said.get("message") or said.get("Message") or ""))
+
+
+def without_address(answer: Answer, address: str) -> Answer:
+    """What SES said goes into the ledger and to analysts, who are not to know the recipient."""
+    if not answer.reason:
+        return answer
+    said = re.sub(re.escape(address), "(the recipient)", answer.reason, flags=re.IGNORECASE)
+    return replace(answer, reason=said)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    """Those of the JSON object; what is no JSON is a message."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {"message": text}
+    return found if isinstance(found, dict) else {"message": text}

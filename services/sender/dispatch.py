@@ -1,6 +1,6 @@
 """Dispatch: pick what is ready, look a last time, commit the intent, call SES, write outcomes.
 
-One thread turns; calls run in a pool of `window` threads. A turn is one unit of the ledger: it
+One thread turns; calls are the gateway's, `window` of them at a time. A turn is one unit of the ledger: it
 writes the outcomes of calls that came back and the intents of the calls that start next, so that
 a kill leaves at most one window in doubt. What may go, in which order and how fast is decided by
 pure functions (last_look, pacing, settling).
@@ -15,7 +15,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +93,6 @@ class Dispatcher:
         self._doubts_in_a_row = 0
         self._contents = Contents()
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(settings.window, thread_name_prefix="ses")
         self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
         self.tables: SenderTables | None = None
         self.failure: BaseException | None = None
@@ -134,7 +132,6 @@ class Dispatcher:
         """Let calls in flight come back, write their outcomes, end the thread."""
         self._stopping.set()
         self._thread.join(timeout=self._settings.read_timeout_seconds + 10)
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         pause, tables, conflicts = IDLE_SECONDS, None, Conflicts()
@@ -200,7 +197,7 @@ class Dispatcher:
             self._pace.give_back(granted - len(started))
         self._nothing_ready = bool(granted) and not started
         for candidate, mail in started:
-            self._pool.submit(self._call, candidate, mail, looked_at)
+            self._call(candidate, mail, looked_at)
 
     def _wait_for_returns(self) -> list[Called]:
         """Calls that came back; waits a little when there is nothing else to do."""
@@ -432,19 +429,20 @@ class Dispatcher:
             self._journal.error("sender.hold_send", send=candidate.send_id, reason=answer.reason)
 
     def _call(self, candidate: Candidate, mail: OutgoingMail, looked_at: float) -> None:
-        """In a pool thread: one call, unless the last look has become too old meanwhile."""
+        """Begin one call, which is not made if the last look has become too old meanwhile."""
+        began = time.monotonic()
 
         def still_fresh() -> bool:
             return self._clock.boot_seconds() - looked_at <= self._settings.last_look_seconds
 
-        began = time.monotonic()
-        if still_fresh():
-            answer = self._gateway.send(mail, still_fresh)
-            self._metrics.call_seconds.observe(time.monotonic() - began)
-        else:
-            answer = Answer("not_called", "the last look became too old")
-        self._fail_points.reach("sender.called")
-        self._returned.put(Called(candidate, answer, time.monotonic() - began))
+        def answered(answer: Answer) -> None:
+            seconds = time.monotonic() - began
+            if answer.verdict != "not_called":
+                self._metrics.call_seconds.observe(seconds)
+            self._fail_points.reach("sender.called")
+            self._returned.put(Called(candidate, answer, seconds))
+
+        self._gateway.begin(mail, still_fresh, answered)
 
     def _mail(self, ledger: Ledger, tables: SenderTables, candidate: Candidate) -> OutgoingMail:
         tags = {

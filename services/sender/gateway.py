@@ -50,11 +50,18 @@ class Account:
 
 
 class MailGateway(Protocol):
-    """Hands mail to SES. Thread-safe. Never raises for what SES or the network does."""
+    """Hands mail to SES. Never raises for what SES or the network does."""
 
-    def send(self, mail: OutgoingMail, still_fresh: Callable[[], bool]) -> Answer:
-        """One call. `still_fresh` is asked when the request is signed, directly before it is
-        written; when it says no, nothing is written and the verdict is `not_called`.
+    def begin(
+        self,
+        mail: OutgoingMail,
+        still_fresh: Callable[[], bool],
+        answered: Callable[[Answer], None],
+    ) -> None:
+        """Begin one call and return; `answered` is called once, from a thread of the gateway.
+
+        `still_fresh` is asked when the request is signed, directly before it is written; when it
+        says no, nothing is written and the verdict is `not_called`. `answered` must not wait.
         """
         ...
 

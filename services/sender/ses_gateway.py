@@ -1,4 +1,4 @@
-"""SES through boto3: the only module that imports it.
+"""SES through boto3.
 
 `total_max_attempts=1`: by default boto3 posts one send_email up to five times on a timeout, and
 SES has no idempotency token. What may be repeated is decided by the ledger, never in here.
@@ -6,11 +6,10 @@ SES has no idempotency token. What may be repeated is decided by the ledger, nev
 
 from __future__ import annotations
 
-import re
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import boto3
@@ -19,6 +18,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     ParamValidationError,
@@ -27,7 +27,9 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from services.sender.answers import read_refusal
+from botocore.session import Session, get_session
+
+from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_refusal, without_address
 from services.sender.gateway import Account, Answer, OutgoingMail
 from shared.errors import Misconfigured
 
@@ -64,20 +66,30 @@ class SesGateway:
             user_agent="doorstep",
         )
         self._calling = threading.local()
+        self.session: Session = get_session()
         try:
-            self._client: SESV2Client = boto3.client(
+            self.client: SESV2Client = boto3.Session(botocore_session=self.session).client(
                 "sesv2", config=config, endpoint_url=endpoint or None
             )
         except (BotoCoreError, ValueError) as error:
             raise Misconfigured(f"SES: cannot make a client: {error}") from error
         # After signing: a process that is frozen later than this thaws with an old signature.
-        self._client.meta.events.register("before-send.sesv2.SendEmail", self._look_once_more)
+        self.client.meta.events.register("before-send.sesv2.SendEmail", self._look_once_more)
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="ses")
+
+    def begin(
+        self,
+        mail: OutgoingMail,
+        still_fresh: Callable[[], bool],
+        answered: Callable[[Answer], None],
+    ) -> None:
+        self._threads.submit(lambda: answered(self.send(mail, still_fresh)))
 
     def send(self, mail: OutgoingMail, still_fresh: Callable[[], bool]) -> Answer:
         """One call, one POST. What never left the house is `retry`; what may have is `in_doubt`."""
         self._calling.still_fresh = still_fresh
         try:
-            response = self._client.send_email(
+            response = self.client.send_email(
                 FromEmailAddress=mail.sender,
                 Destination={"ToAddresses": [mail.to]},
                 Content={"Raw": {"Data": mail.raw}},
@@ -85,13 +97,12 @@ class SesGateway:
                 EmailTags=[{"Name": name, "Value": value} for name, value in mail.tags.items()],
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
-            answer = _without_acceptance(error)
-            return replace(answer, reason=_without_address(answer.reason, mail.to))
+            return without_address(_without_acceptance(error), mail.to)
         return Answer("accepted", ses_message_id=response.get("MessageId"))
 
     def account(self) -> Account | None:
         try:
-            said = self._client.get_account()
+            said = self.client.get_account()
             quota = said.get("SendQuota") or {}
             return Account(
                 sending_enabled=bool(said.get("SendingEnabled", False)),
@@ -103,7 +114,8 @@ class SesGateway:
             return None
 
     def close(self) -> None:
-        self._client.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.client.close()
 
     def _look_once_more(self, **_: object) -> None:
         if not self._calling.still_fresh():
@@ -123,18 +135,14 @@ def _without_acceptance(error: Exception) -> Answer:
             answer = Answer("retry", f"SES cannot be reached: {type(error).__name__}")
         case SSLError():
             answer = _after_tls_trouble(error)
-        case NoCredentialsError() | PartialCredentialsError():
-            answer = Answer("hold_all", f"no AWS credentials: {error}", after_seconds=10.0)
+        case NoCredentialsError() | PartialCredentialsError() | CredentialRetrievalError():
+            said = f"no AWS credentials: {error}"
+            answer = Answer("hold_all", said, after_seconds=WE_ASK_WRONGLY_SECONDS)
         case ParamValidationError():
             answer = Answer("failed", f"not a request SES knows: {error}")
         case _:
             answer = Answer("in_doubt", f"no answer: {type(error).__name__}")
     return answer
-
-
-def _without_address(said: str, address: str) -> str:
-    """What SES said goes into the ledger and to analysts, who are not to know the recipient."""
-    return re.sub(re.escape(address), "(the recipient)", said, flags=re.IGNORECASE)
 
 
 def _after_tls_trouble(error: BaseException) -> Answer:
@@ -143,6 +151,6 @@ def _after_tls_trouble(error: BaseException) -> Answer:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             said = f"SES's certificate is refused: {cause.verify_message}"
-            return Answer("hold_all", said, after_seconds=10.0)
+            return Answer("hold_all", said, after_seconds=WE_ASK_WRONGLY_SECONDS)
         cause = cause.__cause__ or cause.__context__
     return Answer("in_doubt", "no answer: TLS broke")
