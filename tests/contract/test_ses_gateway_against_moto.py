@@ -1,5 +1,5 @@
-"""The sender's own requests, held to three independent readers: Amazon's service model, moto's
-server and the sandbox.
+"""The sender's own requests, on both ways to SES, held to three independent readers: Amazon's
+service model, moto's server and the sandbox.
 
 The gateway switches botocore's check of parameters off, since it costs time at every call; what it
 would have found is found here.
@@ -7,24 +7,33 @@ would have found is found here.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
 from botocore.model import OperationModel
+from botocore.parsers import create_parser
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
 from deploy.ses_sandbox.process import SandboxProcess
-from services.sender.gateway import OutgoingMail
+from services.sender.connection import Response
+from services.sender.gateway import Answer, MailGateway, OutgoingMail
+from services.sender.lean_gateway import LeanGateway
+from services.sender.posting import End, Post
 from services.sender.ses_gateway import SesGateway
 from tests.contract.ses_sandbox_client import RECIPIENT, SENDER, raw_message
+from tests.integration.sender.calling import WAYS, Way, call, opened
 from tests.unit.renderer.building import a_recipient, made
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2.client import SESV2Client
 
 ThreadedMotoServer = pytest.importorskip("moto.server").ThreadedMotoServer
 
@@ -61,23 +70,59 @@ UNKNOWN_SENDER = replace(PLAIN, sender="Nobody <nobody@elsewhere.example.com>")
 class Watched:
     """A gateway, what it asked for, what it posted and what it was answered."""
 
-    gateway: SesGateway
+    gateway: MailGateway
+    client: SESV2Client
     asked: list[dict[str, Any]] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
     answered: list[dict[str, Any]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        events = self.gateway._client.meta.events
-        events.register(
-            "provide-client-params.sesv2.SendEmail",
-            lambda params, **_: self.asked.append(dict(params)),
-        )
-        events.register(
-            "before-send.sesv2.SendEmail", lambda request, **_: self.posted.append(request.body)
-        )
-        events.register(
-            "after-call.sesv2.SendEmail", lambda parsed, **_: self.answered.append(dict(parsed))
-        )
+    def send(self, mail: OutgoingMail) -> Answer:
+        """One call."""
+        return call(self.gateway, mail, fresh)
+
+
+def watch_boto3(gateway: SesGateway) -> Watched:
+    watched, events = Watched(gateway, gateway.client), gateway.client.meta.events
+    events.register(
+        "provide-client-params.sesv2.SendEmail",
+        lambda params, **_: watched.asked.append(dict(params)),
+    )
+    events.register(
+        "before-send.sesv2.SendEmail", lambda request, **_: watched.posted.append(request.body)
+    )
+    events.register(
+        "after-call.sesv2.SendEmail", lambda parsed, **_: watched.answered.append(dict(parsed))
+    )
+    return watched
+
+
+def watch_lean(gateway: LeanGateway) -> Watched:
+    """Its bodies are read, and its answers parsed, as botocore does it."""
+    plain, begin = gateway._plain, gateway._posting.begin
+    assert isinstance(plain, SesGateway)
+    watched = Watched(gateway, plain.client)
+    output = plain.client.meta.service_model.operation_model("SendEmail").output_shape
+
+    def make(post: Post) -> bytes:
+        request = post.make()
+        body = request.partition(b"\r\n\r\n")[2]
+        asked = json.loads(body)
+        raw = asked["Content"]["Raw"]
+        raw["Data"] = base64.b64decode(raw["Data"], validate=True)
+        watched.posted.append(body)
+        watched.asked.append(asked)
+        return request
+
+    def ended(post: Post, end: End) -> None:
+        assert isinstance(end, Response)
+        told = {"status_code": end.status, "headers": end.headers, "body": end.body}
+        watched.answered.append(create_parser("rest-json").parse(told, output))
+        post.ended(end)
+
+    gateway._posting.begin = lambda post: begin(  # type: ignore[method-assign]
+        Post(lambda: make(post), lambda end: ended(post, end))
+    )
+    return watched
 
 
 @pytest.fixture(autouse=True)
@@ -96,14 +141,21 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """How SES is called."""
+    found: Way = request.param
+    return found
+
+
 @pytest.fixture
-def moto(moto_url: str) -> Iterator[Watched]:
+def moto(moto_url: str, way: Way) -> Iterator[Watched]:
     """Knows nobody but the two domains that the mails come from."""
     with urlopen(Request(f"{moto_url}/moto-api/reset", method="POST")):
         pass
-    with watched(moto_url) as made_for_moto:
+    with watched(way, moto_url) as made_for_moto:
         for domain in ("mail.example.com", "river.example.org"):
-            made_for_moto.gateway._client.create_email_identity(EmailIdentity=domain)
+            made_for_moto.client.create_email_identity(EmailIdentity=domain)
         yield made_for_moto
 
 
@@ -115,8 +167,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 
 @pytest.fixture
-def rehearsed(sandbox: SandboxProcess) -> Iterator[Watched]:
-    with watched(sandbox.url) as made_for_sandbox:
+def rehearsed(sandbox: SandboxProcess, way: Way) -> Iterator[Watched]:
+    with watched(way, sandbox.url) as made_for_sandbox:
         yield made_for_sandbox
 
 
@@ -127,15 +179,13 @@ def model() -> OperationModel:
 
 
 @contextmanager
-def watched(url: str) -> Iterator[Watched]:
-    gateway = SesGateway(
-        region="eu-west-2", endpoint=url, connections=2,
-        connect_timeout_seconds=5, read_timeout_seconds=5,
-    )  # fmt: skip
-    try:
-        yield Watched(gateway)
-    finally:
-        gateway.close()
+def watched(way: Way, url: str) -> Iterator[Watched]:
+    with opened(way, url, connect_timeout_seconds=5, read_timeout_seconds=5) as gateway:
+        if isinstance(gateway, LeanGateway):
+            yield watch_lean(gateway)
+        else:
+            assert isinstance(gateway, SesGateway)
+            yield watch_boto3(gateway)
 
 
 def fresh() -> bool:
@@ -167,7 +217,7 @@ def test_the_request_is_one_that_amazons_model_knows_and_holds_all_of_the_mail(
 ) -> None:
     mail = MAILS[name]
 
-    moto.gateway.send(mail, fresh)
+    moto.send(mail)
 
     (asked,) = moto.asked
     assert faults(asked, model) == ""
@@ -183,7 +233,7 @@ def test_the_request_is_one_that_amazons_model_knows_and_holds_all_of_the_mail(
 def test_a_request_that_amazon_does_not_know_would_be_noticed(
     moto: Watched, model: OperationModel
 ) -> None:
-    moto.gateway.send(PLAIN, fresh)
+    moto.send(PLAIN)
     (asked,) = moto.asked
 
     assert 'Unknown parameter in input: "Tags"' in faults({**asked, "Tags": []}, model)
@@ -200,7 +250,7 @@ def test_a_request_that_amazon_does_not_know_would_be_noticed(
 def test_moto_reads_back_what_was_sent(moto: Watched, moto_url: str, name: str) -> None:
     mail = MAILS[name]
 
-    answer = moto.gateway.send(mail, fresh)
+    answer = moto.send(mail)
 
     assert answer.verdict == "accepted"
     kept = in_moto(moto_url)
@@ -216,8 +266,8 @@ def test_the_sandbox_is_posted_the_same_bytes_and_reads_them_alike(
 ) -> None:
     mail = MAILS[name]
 
-    moto.gateway.send(mail, fresh)
-    answer = rehearsed.gateway.send(mail, fresh)
+    moto.send(mail)
+    answer = rehearsed.send(mail)
 
     assert rehearsed.posted == moto.posted
     assert answer.verdict == "accepted"
@@ -228,14 +278,23 @@ def test_the_sandbox_is_posted_the_same_bytes_and_reads_them_alike(
     assert sandbox.journal()[-1]["tags"] == mail.tags
 
 
+@pytest.mark.parametrize("name", MAILS)
+def test_both_ways_ask_the_same(sandbox: SandboxProcess, name: str) -> None:
+    with watched("lean", sandbox.url) as lean, watched("boto3", sandbox.url) as boto3:
+        lean.send(MAILS[name])
+        boto3.send(MAILS[name])
+
+    assert json.loads(lean.posted[0]) == json.loads(boto3.posted[0])
+
+
 def test_lines_that_no_mail_may_have_arrive_whole_and_are_refused(
     moto: Watched, moto_url: str, rehearsed: Watched
 ) -> None:
     """Nothing on the way folds or cuts them: moto, which does not mind, has every byte."""
-    assert moto.gateway.send(TOO_LONG_LINES, fresh).verdict == "accepted"
+    assert moto.send(TOO_LONG_LINES).verdict == "accepted"
     assert in_moto(moto_url)["raw_data"].encode("ascii") == TOO_LONG_LINES.raw
 
-    answer = rehearsed.gateway.send(TOO_LONG_LINES, fresh)
+    answer = rehearsed.send(TOO_LONG_LINES)
 
     assert (answer.verdict, rehearsed.posted) == ("failed", moto.posted)
     assert f"longer than {LONGEST} characters" in answer.reason
@@ -245,7 +304,7 @@ def test_moto_and_the_sandbox_answer_in_the_same_shape(
     moto: Watched, rehearsed: Watched, model: OperationModel
 ) -> None:
     for each in (moto, rehearsed):
-        answer = each.gateway.send(PLAIN, fresh)
+        answer = each.send(PLAIN)
         assert (answer.verdict, answer.reason) == ("accepted", "")
         assert answer.ses_message_id
 
@@ -258,8 +317,8 @@ def test_moto_and_the_sandbox_answer_in_the_same_shape(
 def test_moto_and_the_sandbox_refuse_an_unknown_sender_in_the_same_shape(
     moto: Watched, rehearsed: Watched, model: OperationModel
 ) -> None:
-    moto.gateway.send(UNKNOWN_SENDER, fresh)
-    rehearsed.gateway.send(UNKNOWN_SENDER, fresh)
+    moto.send(UNKNOWN_SENDER)
+    rehearsed.send(UNKNOWN_SENDER)
 
     (theirs,), (ours,) = moto.answered, rehearsed.answered
     assert shape(ours) == shape(theirs)

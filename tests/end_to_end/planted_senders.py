@@ -8,12 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import services.sender.__main__ as wiring
 import services.sender.dispatch as dispatching
 from services.sender.dispatch import Dispatcher
-from services.sender.gateway import OutgoingMail
+from services.sender.gateway import MailGateway, OutgoingMail
 from services.sender.last_look import Candidate, Orders, Refusal, Suppressions, look
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
@@ -21,6 +20,7 @@ from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from shared.clock import to_ms
 from shared.loop.process import run_service
+from shared.settings import SenderSettings
 from shared.store.port import Unit
 
 BOTO3_DEFAULT_ATTEMPTS = 5
@@ -38,11 +38,13 @@ class OutcomeFirst(Dispatcher):
         return started
 
 
-class Retrying(SesGateway):
+def retrying(settings: SenderSettings) -> MailGateway:
     """Lets boto3 repeat a post by itself, as often as it does when nobody tells it otherwise."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, attempts=BOTO3_DEFAULT_ATTEMPTS)
+    return SesGateway(
+        region=settings.region, endpoint=settings.ses_endpoint, connections=settings.window,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds, attempts=BOTO3_DEFAULT_ATTEMPTS,
+    )  # fmt: skip
 
 
 def look_deaf(
@@ -57,7 +59,7 @@ def outcome_first() -> None:
 
 
 def default_retries() -> None:
-    wiring.SesGateway = Retrying  # type: ignore[attr-defined]
+    wiring.open_gateway = retrying  # type: ignore[attr-defined]
 
 
 def deaf() -> None:

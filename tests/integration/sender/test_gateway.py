@@ -1,4 +1,4 @@
-"""The gateway to SES: one call is one POST, and every end of it has the right meaning."""
+"""Both ways to SES: one call is one POST, and every end of it has the right meaning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from deploy.ses_sandbox.process import SandboxProcess
 from services.sender.gateway import Answer, OutgoingMail
-from services.sender.ses_gateway import SesGateway
 from tests.integration.sender.audience import SENDER, mail_to, people
+from tests.integration.sender.calling import WAYS, Way, call, opened
 
 PERSON = people(1)[0]
 MAIL = OutgoingMail(
@@ -46,16 +46,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
         yield running
 
 
-@contextmanager
-def gateway(url: str) -> Iterator[SesGateway]:
-    made = SesGateway(
-        region="eu-west-2", endpoint=url, connections=2,
-        connect_timeout_seconds=1, read_timeout_seconds=1,
-    )  # fmt: skip
-    try:
-        yield made
-    finally:
-        made.close()
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """How SES is called."""
+    found: Way = request.param
+    return found
 
 
 def fresh() -> bool:
@@ -66,22 +61,24 @@ def stale() -> bool:
     return False
 
 
-def test_a_sound_call_is_accepted_with_the_id_of_ses(sandbox: SandboxProcess) -> None:
-    with gateway(sandbox.url) as ses:
-        answer = ses.send(MAIL, fresh)
+def test_a_sound_call_is_accepted_with_the_id_of_ses(sandbox: SandboxProcess, way: Way) -> None:
+    with opened(way, sandbox.url) as ses:
+        answer = call(ses, MAIL, fresh)
 
     assert answer.verdict == "accepted"
-    (line,) = sandbox.journal()
+    line = sandbox.journal()[-1]
     assert answer.ses_message_id == line["message_id"]
     assert line["tags"] == MAIL.tags
 
 
 @pytest.mark.parametrize("fault", ["hang_before", "hang_after", "error_503_after", "close_before"])
-def test_one_call_is_one_post_whatever_comes_of_it(sandbox: SandboxProcess, fault: str) -> None:
+def test_one_call_is_one_post_whatever_comes_of_it(
+    sandbox: SandboxProcess, way: Way, fault: str
+) -> None:
     before = sandbox.report()["requests"]
     sandbox.switch(faults={fault: 1.0})
-    with gateway(sandbox.url) as ses:
-        answer = ses.send(MAIL, fresh)
+    with opened(way, sandbox.url) as ses:
+        answer = call(ses, MAIL, fresh)
     sandbox.switch(faults={})
 
     assert answer.verdict == "in_doubt"
@@ -89,23 +86,23 @@ def test_one_call_is_one_post_whatever_comes_of_it(sandbox: SandboxProcess, faul
 
 
 def test_a_look_that_is_too_old_when_the_request_is_signed_stops_the_call(
-    sandbox: SandboxProcess,
+    sandbox: SandboxProcess, way: Way
 ) -> None:
     before = sandbox.report()["requests"]
-    with gateway(sandbox.url) as ses:
-        assert ses.send(MAIL, stale).verdict == "not_called"
+    with opened(way, sandbox.url) as ses:
+        assert call(ses, MAIL, stale).verdict == "not_called"
         assert sandbox.report()["requests"] == before
-        assert ses.send(MAIL, fresh).verdict == "accepted", "the next call looks anew"
+        assert call(ses, MAIL, fresh).verdict == "accepted", "the next call looks anew"
 
 
-def test_a_port_that_nobody_listens_on_was_never_reached() -> None:
+def test_a_port_that_nobody_listens_on_was_never_reached(way: Way) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        with gateway(f"http://127.0.0.1:{bound.getsockname()[1]}") as ses:
-            assert ses.send(MAIL, fresh).verdict == "retry"
+        with opened(way, f"http://127.0.0.1:{bound.getsockname()[1]}") as ses:
+            assert call(ses, MAIL, fresh).verdict == "retry"
 
 
-def answered(status: int, body: bytes, error: str = "") -> Answer:
+def answered(way: Way, status: int, body: bytes, error: str = "") -> Answer:
     """What it means that SES answers with this."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,7 +110,8 @@ def answered(status: int, body: bytes, error: str = "") -> Answer:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("x-amzn-ErrorType", error)
+            if error:
+                self.send_header("x-amzn-ErrorType", error)
             self.end_headers()
             self.wfile.write(body)
 
@@ -121,20 +119,63 @@ def answered(status: int, body: bytes, error: str = "") -> Answer:
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    with serving(server) as port, gateway(f"http://127.0.0.1:{port}") as ses:
-        return ses.send(MAIL, fresh)
+    with serving(server) as port, opened(way, f"http://127.0.0.1:{port}") as ses:
+        return call(ses, MAIL, fresh)
 
 
-def test_an_answer_without_an_id_is_an_acceptance_all_the_same() -> None:
-    answer = answered(200, b"{}")
+def test_an_answer_without_an_id_is_an_acceptance_all_the_same(way: Way) -> None:
+    answer = answered(way, 200, b"{}")
 
     assert (answer.verdict, answer.ses_message_id) == ("accepted", None)
 
 
-def test_a_refusal_that_names_the_recipient_is_told_without_the_address() -> None:
+@pytest.mark.parametrize(
+    ("status", "name", "message", "verdict"),
+    [
+        (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "throttled"),
+        (400, "LimitExceededException", "Daily message quota exceeded.", "hold_all"),
+        (400, "ThrottlingException", "Daily message quota exceeded.", "hold_all"),
+        (400, "Throttling", "Maximum sending rate exceeded.", "throttled"),
+        (400, "SendingPausedException", "Sending is paused.", "hold_all"),
+        (400, "AccountSuspendedException", "Suspended.", "hold_all"),
+        (400, "MailFromDomainNotVerifiedException", "Not verified.", "hold_send"),
+        (400, "MessageRejected", "Email address is not verified.", "hold_send"),
+        (400, "MessageRejected", "Illegal content.", "failed"),
+        (400, "BadRequestException", "Invalid address.", "failed"),
+        (404, "NotFoundException", "No such configuration set.", "hold_send"),
+        (403, "ExpiredTokenException", "The security token is expired.", "hold_all"),
+        (403, "SignatureDoesNotMatch", "Signature expired.", "hold_all"),
+        (500, "InternalFailure", "", "in_doubt"),
+        (503, "ServiceUnavailable", "", "in_doubt"),
+    ],
+)
+def test_each_error_of_ses_has_its_meaning_wherever_its_name_stands(
+    way: Way, status: int, name: str, message: str, verdict: str
+) -> None:
+    said = {"message": message}
+    for answer in (
+        answered(way, status, json.dumps(said).encode(), f"{name}:http://internal.amazon.com/"),
+        answered(way, status, json.dumps(said | {"__type": f"com.amazon#{name}"}).encode()),
+        answered(way, status, json.dumps(said | {"code": name}).encode()),
+    ):
+        assert answer.verdict == verdict
+        assert name.removesuffix("Exception") in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, b"<html>Bad Gateway</html>"), (413, b""), (400, b"[]"), (200, b"ok")]
+)
+def test_what_is_no_json_means_the_same_on_both_ways(status: int, body: bytes) -> None:
+    lean, boto3 = (answered(way, status, body).verdict for way in WAYS)
+
+    assert lean == ("accepted" if status == 200 else lean)
+    assert lean == boto3 or (status, body) == (400, b"[]"), "boto3 stumbles over a list"
+
+
+def test_a_refusal_that_names_the_recipient_is_told_without_the_address(way: Way) -> None:
     """The reason goes into the ledger, and to analysts."""
     said = f"The following identities failed the check: {PERSON.address.upper()}, news@example.com"
-    answer = answered(400, json.dumps({"message": said}).encode(), "MessageRejected")
+    answer = answered(way, 400, json.dumps({"message": said}).encode(), "MessageRejected")
 
     assert answer.verdict == "failed"
     assert answer.reason == (
@@ -144,22 +185,22 @@ def test_a_refusal_that_names_the_recipient_is_told_without_the_address() -> Non
 
 
 def test_tls_that_breaks_after_the_request_was_read_is_doubt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """SES may have taken it; to try again would mail twice."""
     certificate, key = self_signed(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-    with breaking_tls(certificate, key) as (url, read), gateway(url) as ses:
-        answer = ses.send(MAIL, fresh)
+    with breaking_tls(certificate, key) as (url, read), opened(way, url) as ses:
+        answer = call(ses, MAIL, fresh)
 
     assert answer.verdict == "in_doubt", answer
     assert read, "the whole request had arrived"
 
 
-def test_a_certificate_that_is_refused_lets_nothing_leave(tmp_path: Path) -> None:
+def test_a_certificate_that_is_refused_lets_nothing_leave(tmp_path: Path, way: Way) -> None:
     certificate, key = self_signed(tmp_path)
-    with breaking_tls(certificate, key) as (url, read), gateway(url) as ses:
-        answer = ses.send(MAIL, fresh)
+    with breaking_tls(certificate, key) as (url, read), opened(way, url) as ses:
+        answer = call(ses, MAIL, fresh)
 
     assert answer.verdict == "hold_all", answer
     assert not read

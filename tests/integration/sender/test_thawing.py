@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from shared.clock import boot_seconds
 from tests.integration.sender.audience import people
+from tests.integration.sender.calling import WAYS, Way
 from tests.integration.sender.processes import until
 from tests.integration.sender.station import Station
 
@@ -25,9 +28,10 @@ def outlast(seconds: float) -> None:
     until(lambda: boot_seconds() > end, "time to pass")
 
 
-def test_a_call_that_thaws_after_its_last_look_is_not_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_that_thaws_after_its_last_look_is_not_made(tmp_path: Path, way: Way) -> None:
     """Frozen in the middle of a call, before it is signed: everybody withdraws meanwhile."""
-    with Station(tmp_path, window=1, last_look_seconds=LAST_LOOK_SECONDS) as here:
+    with Station(tmp_path, window=1, last_look_seconds=LAST_LOOK_SECONDS, gateway=way) as here:
         found = here.feed("frozen", people(3, "frozen"))
         sender = here.start_sender(module="tests.integration.sender.freezing_sender")
         until(lambda: stands_still(sender.pid), "the sender to freeze")
