@@ -88,6 +88,16 @@ class Connection:
     def idle_seconds(self) -> float:
         return time.monotonic() - self._rests_since
 
+    def is_open(self) -> bool:
+        """Asked while it is idle: nothing may come then but what TLS itself has to say."""
+        try:
+            self.socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
+
     def close(self) -> None:
         self.socket.close()
 

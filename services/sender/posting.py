@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import select
 import selectors
 import socket
 import ssl
@@ -160,7 +159,7 @@ class Posting:
         """Give connections to those who wait; see that one is opened for everybody without."""
         while self._waiting and self._idle:
             connection = self._idle.pop()
-            if connection.idle_seconds() > IDLE_SECONDS or readable(connection.socket):
+            if connection.idle_seconds() > IDLE_SECONDS or not connection.is_open():
                 self._forget(connection)
             else:
                 self._write(connection, self._waiting.popleft())
@@ -194,9 +193,10 @@ class Posting:
     def _turn(self, connection: Connection) -> None:
         """Go on with what can be written or read now."""
         post = self._busy.get(connection)
-        if post is None:  # idle, and there is something to read: it is being closed
-            self._idle.remove(connection)
-            self._forget(connection)
+        if post is None:
+            if not connection.is_open():
+                self._idle.remove(connection)
+                self._forget(connection)
             return
         try:
             response = connection.go_on()
@@ -241,10 +241,3 @@ class Posting:
             self._turn(connection)  # what came while we stood still is an answer
             if connection in self._busy:
                 self._lose(connection, TimeoutError("read timeout"))
-
-
-def readable(found: socket.socket) -> bool:
-    """Whether something came, or the other end closed."""
-    poll = select.poll()
-    poll.register(found, select.POLLIN)
-    return bool(poll.poll(0))

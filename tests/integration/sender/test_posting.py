@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from services.sender.connection import Response
 from services.sender.posting import End, Lost, NotSent, Post, Posting
 from tests.integration.sender.processes import until
-from tests.integration.sender.test_gateway import whole
+from tests.integration.sender.test_gateway import self_signed, whole
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -25,8 +27,8 @@ Serving = Callable[[socket.socket], None]
 class Server:
     """Listens; each connection is served by what `serving` says then."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
+    def __init__(self, serving: Serving, tls: ssl.SSLContext | None = None) -> None:
+        self.serving, self._tls = serving, tls
         self.connections: list[socket.socket] = []
         self.requests: list[bytes] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -66,6 +68,9 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError):
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self.connections[-1] = connection
             self.serving(connection)
 
 
@@ -84,9 +89,15 @@ def posting(server: Server) -> Iterator[Posting]:
     made.close()
 
 
-def posting_to(port: int, connections: int = 2, read_timeout_seconds: float = 1) -> Posting:
+def posting_to(
+    port: int,
+    *,
+    connections: int = 2,
+    read_timeout_seconds: float = 1,
+    tls: ssl.SSLContext | None = None,
+) -> Posting:
     return Posting(
-        "127.0.0.1", port, None, connections=connections, connect_timeout_seconds=5,
+        "localhost", port, tls, connections=connections, connect_timeout_seconds=5,
         read_timeout_seconds=read_timeout_seconds,
     )  # fmt: skip
 
@@ -120,6 +131,33 @@ def test_a_connection_is_kept_for_the_next(server: Server, posting: Posting) -> 
         assert post(posting) == Response(200, {"content-length": "2"}, b"{}")
 
     assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_over_tls_a_connection_is_kept_and_noticed_when_it_closes(
+    tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """The tickets that a server sends by itself (TLS 1.3) are no sign of anything."""
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.minimum_version = context.maximum_version = version
+    server = Server(lambda connection: answer_all(server, connection), context)
+    trusting = ssl.create_default_context(cafile=certificate)
+    posting = posting_to(server.port, read_timeout_seconds=PATIENCE, tls=trusting)
+    large = b"x" * 500_000
+    request = REQUEST.replace(b"Length: 2\r\n\r\n{}", b"Length: 500000\r\n\r\n") + large
+
+    ends = [post(posting, request), post(posting), post(posting)]
+    connections = len(server.connections)
+    server.connections[-1].shutdown(socket.SHUT_RDWR)
+    after = post(posting)
+
+    posting.close()
+    server.close()
+    assert {type(end) for end in (*ends, after)} == {Response}
+    assert server.requests[0] == request
+    assert (connections, len(server.connections)) == (1, 2)
 
 
 def test_many_at_once_wait_for_the_few_connections(server: Server, posting: Posting) -> None:
