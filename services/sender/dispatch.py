@@ -200,17 +200,18 @@ class Dispatcher:
             self._call(candidate, mail, looked_at)
 
     def _wait_for_returns(self) -> list[Called]:
-        """Calls that came back; waits a little when there is nothing else to do."""
-        returned: list[Called] = []
+        """Calls that came back; waits a little for one when there is none.
+
+        For no other: every moment a call that is back has to wait, its place in the window is empty,
+        and while this turn is written enough come back to share the next.
+        """
         full = len(self._in_flight) >= self._settings.window
         idle = full or self._nothing_ready or not self._partitions
-        try:
+        returned: list[Called] = []
+        with suppress(queue.Empty):
             returned.append(self._returned.get(timeout=IDLE_SECONDS if idle else LINGER_SECONDS))
-            until = time.monotonic() + LINGER_SECONDS
-            while len(returned) < len(self._in_flight):
-                returned.append(self._returned.get(timeout=max(0.0, until - time.monotonic())))
-        except queue.Empty:
-            pass
+            while True:
+                returned.append(self._returned.get_nowait())
         return returned
 
     def _granted(self, tables: SenderTables) -> int:

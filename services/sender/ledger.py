@@ -455,14 +455,15 @@ class Ledger:
                 f"update message set batch_id = null where message_id {LISTED}",
                 (json.dumps([fact.message_id for fact in done]),),
             )
-            self._db.executemany(
-                "update batch set open = open - ? where batch_id = ?",
+            left = self._db.executemany(
+                "update batch set open = open - ? where batch_id = ? returning open, batch_id",
                 [(number, batch_id) for batch_id, number in counts.items()],
-            )
-            self._db.execute(
-                f"delete from batch where open <= 0 and batch_id {LISTED}",
-                (json.dumps(list(counts)),),
-            )
+            ).fetchall()
+            if empty := [batch_id for number, batch_id in left if number <= 0]:
+                self._db.execute(
+                    f"delete from batch where open <= 0 and batch_id {LISTED}",
+                    (json.dumps(empty),),
+                )
         return facts
 
     def _any(self, sql: str, *values: int) -> bool:

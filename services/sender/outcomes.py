@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -49,9 +50,12 @@ def outcome_record(fact: Fact, now: datetime, what: str = "outcome") -> Record:
 
 def tell(unit: Unit, facts: Iterable[Fact], now: datetime, metrics: Metrics) -> None:
     """Put the events of states that were just reached into the outbox."""
+    states: Counter[str] = Counter()
     for fact in facts:
         unit.emit(fact.partition, outcome_record(fact, now))
-        metrics.outcomes.labels(fact.state).inc()
+        states[fact.state] += 1
+    for state, number in states.items():
+        metrics.outcomes.labels(state).inc(number)
 
 
 def tell_resend(unit: Unit, facts: Iterable[Fact], now: datetime) -> None:

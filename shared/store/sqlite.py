@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -36,17 +37,11 @@ class SqliteUnit:
         self.connection = connection
         self._epochs = epochs
         self._checked: set[int] = set()
+        self._emitted: list[tuple[int, Record]] = []
 
     def emit(self, partition: int, record: Record) -> None:
         self.check(partition)
-        ((seq,),) = self.connection.execute(
-            "update ownership set last_seq = last_seq + 1 where partition = ? returning last_seq",
-            (partition,),
-        )
-        self.connection.execute(
-            "insert into outbox values (?, ?, ?, ?, ?, ?, ?, ?)",
-            sql.outbox_row(partition, seq, record),
-        )
+        self._emitted.append((partition, record))
 
     def advance(self, place: TopicPartition, old: int | None, new: int) -> None:
         self.check(place.partition)
@@ -55,8 +50,37 @@ class SqliteUnit:
     def trim(self, partition: int, through_seq: int) -> None:
         sql.trim(self.connection, partition, through_seq)
 
-    def part(self) -> AbstractContextManager[None]:
-        return savepoint(self.connection)
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        emitted = len(self._emitted)
+        try:
+            with savepoint(self.connection):
+                yield
+        except BaseException:
+            del self._emitted[emitted:]
+            raise
+
+    def flush(self) -> None:
+        """Number and write what was emitted, in order."""
+        seqs = {
+            partition: self._numbers(partition, number)
+            for partition, number in Counter(partition for partition, _ in self._emitted).items()
+        }
+        self.connection.executemany(
+            "insert into outbox values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                sql.outbox_row(partition, next(seqs[partition]), record)
+                for partition, record in self._emitted
+            ),
+        )
+
+    def _numbers(self, partition: int, number: int) -> Iterator[int]:
+        """The next so many seqs of a partition."""
+        ((last,),) = self.connection.execute(
+            "update ownership set last_seq = last_seq + ? where partition = ? returning last_seq",
+            (number, partition),
+        )
+        return iter(range(last - number + 1, last + 1))
 
     def check(self, *partitions: int) -> None:
         """See the port: nobody else can write before the unit ends."""
@@ -130,7 +154,9 @@ class SqliteStore:
         """See the port. There is one instance, so what a unique index refuses never goes in."""
         try:
             with transaction(self.connection):
-                yield SqliteUnit(self.connection, self._epochs)
+                unit = SqliteUnit(self.connection, self._epochs)
+                yield unit
+                unit.flush()
         except apsw.ConstraintError as error:
             if getattr(error, "extendedresult", 0) not in _UNIQUE:
                 raise
