@@ -92,7 +92,9 @@ def event_id(*parts: str | int) -> str:
 
 def _uuid5(namespace: uuid.UUID, name: str) -> str:
     """The text of `uuid.uuid5`, by hand: every event has one, and the object costs more than it."""
-    digest = bytearray(hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest())
+    digest = bytearray(
+        hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()
+    )
     digest[6] = 0x50 | digest[6] & 0x0F
     digest[8] = 0x80 | digest[8] & 0x3F
     text = digest.hex()
