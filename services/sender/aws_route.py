@@ -145,8 +145,8 @@ def _unsigned(client: SESV2Client) -> _FoundError:
 
 
 def _context(session: Session) -> ssl.SSLContext:
-    bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True)
-    path = get_cert_path(bundle)
+    bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    path = get_cert_path(bundle or True)
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:

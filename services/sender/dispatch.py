@@ -1,9 +1,9 @@
 """Dispatch: pick what is ready, look a last time, commit the intent, call SES, write outcomes.
 
-One thread turns; calls are the gateway's, `window` of them at a time. A turn is one unit of the ledger: it
-writes the outcomes of calls that came back and the intents of the calls that start next, so that
-a kill leaves at most one window in doubt. What may go, in which order and how fast is decided by
-pure functions (last_look, pacing, settling).
+One thread turns; calls are the gateway's, `window` of them at a time. A turn is one unit of the
+ledger: it writes the outcomes of calls that came back and the intents of the calls that start
+next, so that a kill leaves at most one window in doubt. What may go, in which order and how fast
+is decided by pure functions (last_look, pacing, settling).
 
 When the ledger cannot be reached, no call starts. Outcomes wait in memory. Intents whose commit got
 no answer are taken back first, for it is certain that nobody was called for them.
@@ -202,8 +202,8 @@ class Dispatcher:
     def _wait_for_returns(self) -> list[Called]:
         """Calls that came back; waits a little for one when there is none.
 
-        For no other: every moment a call that is back has to wait, its place in the window is empty,
-        and while this turn is written enough come back to share the next.
+        For no other: as long as a call that is back has to wait, its place in the window is empty;
+        and while this turn is written, enough come back to share the next.
         """
         full = len(self._in_flight) >= self._settings.window
         idle = full or self._nothing_ready or not self._partitions

@@ -26,7 +26,6 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
-
 from botocore.session import Session, get_session
 
 from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_refusal, without_address

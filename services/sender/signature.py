@@ -35,9 +35,8 @@ def signed_headers(
 ) -> tuple[tuple[str, str], ...]:
     """The headers that a POST of this JSON must carry, those that sign it last. `at` is UTC."""
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
-    headers = (("content-type", "application/json"), ("host", host), ("x-amz-date", stamp))
-    if keys.token:
-        headers += (("x-amz-security-token", keys.token),)
+    token = (("x-amz-security-token", keys.token),) if keys.token else ()
+    headers = (("content-type", "application/json"), ("host", host), ("x-amz-date", stamp), *token)
     names = ";".join(name for name, _ in headers)
     request = "\n".join(
         ("POST", path, "", *(f"{name}:{value}" for name, value in headers), "", names, _hash(body))

@@ -108,8 +108,9 @@ def test_temporary_credentials_are_asked_for_again_as_they_end(
         f"asked = pathlib.Path({str(asked)!r})\n"
         "number = int(asked.read_text()) + 1 if asked.exists() else 1\n"
         "asked.write_text(str(number))\n"
-        f"print(json.dumps({{'Version': 1, 'AccessKeyId': f'AKID{{number}}', 'SecretAccessKey': 's',"
-        f" 'SessionToken': f'token{{number}}', 'Expiration': {json.dumps(soon)}}}))\n"
+        f"print(json.dumps({{'Version': 1, 'AccessKeyId': f'AKID{{number}}',"
+        f" 'SecretAccessKey': 's', 'SessionToken': f'token{{number}}',"
+        f" 'Expiration': {json.dumps(soon)}}}))"
     )
     (tmp_path / "config").write_text(
         f"[default]\ncredential_process = {sys.executable} {program}\n"
