@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tracker.facts import records
@@ -38,11 +38,13 @@ def end_state(names: list[str]) -> tuple[dict[str, dict[str, Any]], set[tuple[st
 EXPECTED = end_state(TELLINGS)
 
 
+@settings(deadline=None)  # nothing here is about time
 @given(st.permutations(TELLINGS))
 def test_any_order_and_each_twice_is_the_same_end_state(names: list[str]) -> None:
     assert end_state(names) == EXPECTED
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(TELLINGS), max_size=40))
 def test_what_is_told_again_changes_nothing(names: list[str]) -> None:
     assert end_state(names) == end_state(list(dict.fromkeys(names)))
