@@ -68,7 +68,12 @@ class SenderSettings(Section):
     ses_endpoint: str = Field("", description="empty: Amazon's own endpoint of the region")
     region: str = Field("eu-west-2", description="region of SES")
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
-    rate: float = Field(50.0, gt=0, description="messages a second, of all senders together")
+    rate: float | None = Field(
+        None, gt=0,
+        description="most messages a second, of all senders together; unset: 0.9 of SES's limit",
+    )  # fmt: skip
+    account_seconds: float = Field(60.0, ge=1, description="how often SES is asked of the account")
+    daily_reserve: int = Field(0, ge=0, description="of SES's daily quota, left for other mail")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="to reach SES")
     read_timeout_seconds: float = Field(30.0, gt=0, description="then the answer is in doubt")
     settle_seconds: float = Field(3600.0, gt=0, description="wait for a SES event when in doubt")

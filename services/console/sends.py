@@ -23,7 +23,15 @@ from services.console.programme_topic import (
     send_order_record,
 )
 from services.console.screen import Column, some
-from services.console.send_screen import audience, body, goes_on, head, listed_row, send_data
+from services.console.send_screen import (
+    Hindrances,
+    audience,
+    body,
+    goes_on,
+    head,
+    listed_row,
+    send_data,
+)
 from services.console.send_states import MEANING, OVER
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
@@ -229,7 +237,10 @@ def _status_data(
     data = send_data(programme, standing)
     if standing.state != "draft":
         data["books"] = around.services.get("segmenter", "/ask/books", send=standing.name)
-        data["held_by_sender"] = _hold(around, standing.name)
+        hindrances = _hindrances(around, standing.name)
+        data["held_by_sender"] = hindrances.held
+        data["account_stopped"] = hindrances.account_stopped
+        data["account_remarks"] = hindrances.account_remarks
     return data
 
 
@@ -238,9 +249,9 @@ def _print_status(around: Surroundings, programme: ProgrammeTable, standing: Sta
     around.screen.out.print(head(programme, standing))
     if standing.state != "draft":
         books = read_books(around.services.get("segmenter", "/ask/books", send=standing.name))
-        hold = _hold(around, standing.name)
+        hindrances = _hindrances(around, standing.name)
         width = around.screen.out.width
-        around.screen.out.print(body(programme, standing, books, hold, width))
+        around.screen.out.print(body(programme, standing, books, hindrances, width))
 
 
 def _watch(
@@ -253,17 +264,22 @@ def _watch(
             standing = standing_of(programme, name, around.now())
             books = read_books(around.services.get("segmenter", "/ask/books", send=name))
             width = around.screen.out.width
-            drawn = body(programme, standing, books, _hold(around, name), width)
+            drawn = body(programme, standing, books, _hindrances(around, name), width)
             live.update(Group(head(programme, standing), drawn), refresh=True)
             if standing.state in OVER:
                 return
             time.sleep(WATCH_SECONDS)
 
 
-def _hold(around: Surroundings, name: str) -> str | None:
-    """Why the sender holds the send back; None when it does not, or cannot be asked."""
+def _hindrances(around: Surroundings, name: str) -> Hindrances:
+    """What the sender says stands in the way; nothing when it cannot be asked."""
     try:
-        held = around.services.get("sender", "/ask/books", send=name).get("held")
+        said = around.services.get("sender", "/ask/books", send=name)
     except NotRunning:
-        return None
-    return str(held) if held else None
+        return Hindrances()
+    return Hindrances(
+        said.get("held"),
+        bool(said.get("holds_all")),
+        said.get("account_stopped"),
+        tuple(said.get("account_remarks", ())),
+    )

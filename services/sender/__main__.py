@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from services.sender.account import Limits
+from services.sender.account_watch import AccountWatch
 from services.sender.beginning import refuse_to_begin_anew
 from services.sender.dispatch import Dispatcher
 from services.sender.forgetting import Forgetting
@@ -12,6 +14,7 @@ from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
+from services.sender.ses_account import SesAccount
 from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
@@ -50,10 +53,15 @@ class Sender:
         refuse_to_begin_anew(self._store, self._log)
         dispatching = self._store.sibling()
         shared = dialect_of(dispatching.connection) == "postgres"
+        limits = Limits(own.rate, own.daily_reserve, own.account_seconds)
+        self._ses_account = SesAccount(region=own.region, endpoint=own.ses_endpoint)
+        self._account = AccountWatch(
+            self._store.sibling(), self._ses_account.account, limits, clock, metrics
+        )
         pace = (
-            SharedPace(dispatching.connection, own.rate, clock)
+            SharedPace(dispatching.connection, self._account.rate, clock)
             if shared
-            else OwnPace(own.rate, clock)
+            else OwnPace(self._account.rate, clock)
         )
         self._gateway = SesGateway(
             region=own.region,
@@ -64,9 +72,13 @@ class Sender:
         )
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
-            fail_points, metrics, held=disk.low,
+            fail_points, metrics,
+            held=lambda: disk.low() or self._account.held(), on_hold_all=self._account.wake,
         )  # fmt: skip
-        upkeep = Upkeep(self._store, own, self._orders, self._log.end_offsets, fail_points, metrics)
+        upkeep = Upkeep(
+            self._store, own, self._orders, self._log.end_offsets, fail_points, metrics,
+            self._account.rate,
+        )  # fmt: skip
         forgetting = Forgetting(self._store, self._erased, fail_points, metrics)
         handler = Intake(
             self._store, self._dispatcher, upkeep, forgetting, clock, metrics,
@@ -93,16 +105,19 @@ class Sender:
             settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(), why_not=disk.word,
-            questions=Questions(self._store.reader()).routes(),
+            questions=Questions(self._store.reader(), limits).routes(),
         )  # fmt: skip
 
     def run(self) -> None:
         self._admin.start()
+        self._account.start()
         self._dispatcher.start()
         try:
             self._loop.run()
         finally:
             self._admin.stop()
+            self._account.stop()
+            self._ses_account.close()
             self._gateway.close()
             self._log.close()
 

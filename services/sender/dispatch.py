@@ -72,9 +72,13 @@ class Dispatcher:
         metrics: Metrics,
         *,
         held: Callable[[], bool] = lambda: False,
+        on_hold_all: Callable[[], None] = lambda: None,
     ) -> None:
-        """`held`: no call may start now; those in flight come back and are written down."""
-        self._held = held
+        """`held`: no call may start now; those in flight come back and are written down.
+
+        `on_hold_all`: SES has said that no message can go.
+        """
+        self._held, self._on_hold_all = held, on_hold_all
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -425,6 +429,7 @@ class Dispatcher:
         elif answer.verdict == "hold_all":
             self._hold_until = max(self._hold_until, boot + answer.after_seconds)
             self._journal.error("sender.hold_all", reason=answer.reason)
+            self._on_hold_all()
         elif answer.verdict == "not_called":
             self._must_refresh = True  # we stood still, and the tables with us
             self._next_refresh = 0.0

@@ -7,6 +7,7 @@ database's. A sender without work leases nothing, so that no part of the rate st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from services.sender import pacing
@@ -42,21 +43,28 @@ class Pace(Protocol):
 
 
 class OwnPace:
-    """One sender has the account to itself."""
+    """One sender has the account to itself. `rate`: what it may do now, asked each time."""
 
-    def __init__(self, rate: float, clock: Clock) -> None:
-        self._clock = clock
-        self._bucket = Bucket.start(rate, clock.boot_seconds())
+    def __init__(self, rate: Callable[[], float], clock: Clock) -> None:
+        self._rate, self._clock = rate, clock
+        self._made: Bucket | None = None
 
     def take(self, wanted: int) -> int:
-        self._bucket, granted = pacing.take(self._bucket, wanted, self._clock.boot_seconds())
+        self._made, granted = pacing.take(self._bucket(), wanted, self._clock.boot_seconds())
         return granted
 
     def give_back(self, unused: int) -> None:
-        self._bucket = pacing.give_back(self._bucket, unused)
+        self._made = pacing.give_back(self._bucket(), unused)
 
     def slow_down(self) -> None:
-        self._bucket = pacing.slow_down(self._bucket, self._clock.boot_seconds())
+        self._made = pacing.slow_down(self._bucket(), self._clock.boot_seconds())
+
+    def _bucket(self) -> Bucket:
+        """Full when it is first asked for: before that nobody knew the rate."""
+        rate = self._rate()
+        if self._made is None:
+            return Bucket.start(rate, self._clock.boot_seconds())
+        return pacing.limited(self._made, rate)
 
 
 _BEGIN: Final = """
@@ -99,9 +107,9 @@ _SLOW_DOWN: Final = f"""{_HELD}
 
 
 class SharedPace:
-    """Leases from the row of a PostgreSQL store. `rate` is the whole account's."""
+    """Leases from the row of a PostgreSQL store. `rate`: what the whole account may do now."""
 
-    def __init__(self, database: Database, rate: float, clock: Clock) -> None:
+    def __init__(self, database: Database, rate: Callable[[], float], clock: Clock) -> None:
         self._db, self._rate, self._clock = database, rate, clock
         self._left, self._left_until = 0, 0.0
         self._too_fast = False
@@ -109,7 +117,7 @@ class SharedPace:
     def take(self, wanted: int) -> int:
         """What is left of the last grant, while it lasts, else a new one."""
         if self._too_fast:
-            self._db.execute(_SLOW_DOWN, (self._rate,))
+            self._db.execute(_SLOW_DOWN, (self._rate(),))
             self._too_fast = False
         now = self._clock.boot_seconds()
         if self._left and now < self._left_until:
@@ -128,10 +136,11 @@ class SharedPace:
         self._left, self._too_fast = 0, True
 
     def _lease(self, wanted: int) -> int:
-        asked = (self._rate, float(wanted))
+        rate = self._rate()
+        asked = (rate, float(wanted))
         found = self._db.execute(_TAKE, asked).fetchall()
         if not found:  # the first sender on this store
-            full = Bucket.start(self._rate, 0.0)
+            full = Bucket.start(rate, 0.0)
             self._db.execute(_BEGIN, (full.rate, full.tokens))
             found = self._db.execute(_TAKE, asked).fetchall()
         return int(found[0][0])

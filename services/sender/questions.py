@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
+from math import inf
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -10,6 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from services.sender import account
+from services.sender.account import MEANING, Limits
+from services.sender.account_rows import Known, read_account
 from services.sender.ledger import EVERYTHING
 from shared.clock import from_ms
 from shared.errors import RetryLater
@@ -23,16 +28,20 @@ OUTCOME = (
 
 
 class Questions:
-    """`/ask/outcome` for one supporter, `/ask/books` for one send.
+    """`/ask/outcome` for one supporter, `/ask/books` for one send, `/ask/account`.
 
     About the whole ledger: senders that share one give the same answers, which do not add up.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._db, self._lock = database, threading.Lock()
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._db, self._lock, self._limits = database, threading.Lock(), limits
 
     def routes(self) -> list[Route]:
-        return [Route("/ask/outcome", self._outcome), Route("/ask/books", self._books)]
+        return [
+            Route("/ask/outcome", self._outcome),
+            Route("/ask/books", self._books),
+            Route("/ask/account", self._account),
+        ]
 
     def _outcome(self, request: Request) -> JSONResponse:
         """What became of the messages of a send for a supporter."""
@@ -58,12 +67,54 @@ class Questions:
             " group by state, settled",
             send,
         )
-        held = self._rows("select reason from send_hold where send_id in (?, ?)", send, EVERYTHING)
+        held = self._rows(
+            "select reason, send_id from send_hold where send_id in (?, ?) order by send_id",
+            send, EVERYTHING,
+        )  # fmt: skip
         states: dict[str, int] = {}
         for state, settled, number in rows:
             name = "in doubt" if state == "unconfirmed" and not settled else state
             states[name] = states.get(name, 0) + number
-        return JSONResponse({"states": states, "held": held[0][0] if held else None})
+        stopped, remarks = self._account_words()
+        return JSONResponse(
+            {
+                "states": states,
+                "held": held[0][0] if held else None,
+                "holds_all": bool(held) and held[0][1] == EVERYTHING,
+                "account_stopped": stopped,
+                "account_remarks": remarks,
+            }
+        )
+
+    def _account(self, _: Request) -> JSONResponse:
+        """What the SES account allows, as last known. `quota_left` null: there is no quota."""
+        known = self._known_account()
+        said = known.account
+        left = inf if said is None else account.quota_left(said, self._limits)
+        stopped, remarks = self._account_words()
+        return JSONResponse(
+            {
+                "known_at": from_ms(known.known_ms).isoformat() if said else None,
+                "said": asdict(said) if said else None,
+                "permitted_rate": account.ceiling(said, self._limits),
+                "quota_left": None if left == inf else left,
+                "stopped": stopped,
+                "remarks": remarks,
+            }
+        )
+
+    def _known_account(self) -> Known:
+        try:
+            with self._lock:
+                return read_account(self._db)
+        except RetryLater as error:
+            raise HTTPException(503, str(error)) from error
+
+    def _account_words(self) -> tuple[str | None, list[str]]:
+        """Why no mail can go at all, and what else to know of the account."""
+        said = self._known_account().account
+        why = account.stop(said, self._limits)
+        return MEANING[why] if why else None, account.remarks(said) if said else []
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
         try:

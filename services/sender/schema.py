@@ -4,7 +4,7 @@ message: one row per message ever taken in, in one state; entry_no rises in the 
 to_address is empty once its person was erased.
 batch: the rendered mails that rows still need. heard_slot: when something of SES reached us.
 intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may
-send together.
+send together. account: what SES said of it.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -76,6 +76,10 @@ LEDGER_DDL: Final = (
     # The rows of a person, as long as they say where the person is reached.
     "create index message_supporter on message(supporter_id) where to_address <> ''",
     "create index message_address on message(address_key) where to_address <> ''",
+    # What SES said of the account, for all senders: `said` is JSON, null before the first answer.
+    """create table account(
+        one integer primary key, asked_ms integer not null, known_ms integer not null, said text
+    ) strict""",
 )
 
 FIRST_NUMBER: Final = 2**40

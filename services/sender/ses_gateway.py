@@ -28,7 +28,7 @@ from botocore.exceptions import (
 )
 
 from services.sender.answers import read_refusal
-from services.sender.gateway import Account, Answer, OutgoingMail
+from services.sender.gateway import Answer, OutgoingMail
 from shared.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -88,19 +88,6 @@ class SesGateway:
             answer = _without_acceptance(error)
             return replace(answer, reason=_without_address(answer.reason, mail.to))
         return Answer("accepted", ses_message_id=response.get("MessageId"))
-
-    def account(self) -> Account | None:
-        try:
-            said = self._client.get_account()
-            quota = said.get("SendQuota") or {}
-            return Account(
-                sending_enabled=bool(said.get("SendingEnabled", False)),
-                daily_quota=float(quota.get("Max24HourSend", -1)),
-                sent_last_day=float(quota.get("SentLast24Hours", 0)),
-                rate=float(quota.get("MaxSendRate", 1)),
-            )
-        except (ClientError, BotoCoreError, TypeError, ValueError):
-            return None
 
     def close(self) -> None:
         self._client.close()

@@ -35,7 +35,9 @@ DOUBTS = 10_000
 
 
 class Upkeep:
-    """`end_offsets` asks the log for high watermarks of `events`; `orders` is the newest view."""
+    """`end_offsets` asks the log for high watermarks of `events`; `orders` is the newest view;
+    `rate` is in messages a second.
+    """
 
     def __init__(
         self,
@@ -45,8 +47,10 @@ class Upkeep:
         end_offsets: Callable[[str], dict[int, int]],
         fail_points: FailPoints,
         metrics: Metrics,
+        rate: Callable[[], float],
     ) -> None:
         self._store, self._settings, self._orders = store, settings, orders
+        self._rate = rate
         self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
@@ -184,7 +188,7 @@ class Upkeep:
                 ((int(deadline_ms), int(messages)) for deadline_ms, messages in waiting),
                 now_ms=now_ms,
                 margin_ms=self.margin_ms(),
-                rate=self._settings.rate,
+                rate=self._rate(),
             )
         )
 

@@ -76,6 +76,16 @@ class Metrics:
         self.mail_events = self._counter(
             "doorstep_mail_events", "What SES said of mails it took; bounced: hard only.", "kind"
         )
+        self.rate_ceiling = self._gauge(
+            "doorstep_permitted_messages_per_second",
+            "What all senders together may send, by the settings and by SES.",
+        )
+        self.quota_left = self._gauge(
+            "doorstep_quota_left_messages", "Left of SES's daily quota; infinite without one."
+        )
+        self.account_held = self._gauge(
+            "doorstep_account_held", "1 while the SES account lets no mail go, by reason.", "reason"
+        )
         self.deadline_slack = self._gauge(
             "doorstep_deadline_slack_seconds",
             "Least time to spare before a deadline, if all calls go at the permitted rate; "

@@ -20,7 +20,9 @@ NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 def test_an_instance_that_owns_nothing_counts_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
     metrics = Metrics("x")
-    upkeep = Upkeep(store, SenderSettings(), Orders, lambda _: {}, FailPoints(""), metrics)
+    upkeep = Upkeep(
+        store, SenderSettings(), Orders, lambda _: {}, FailPoints(""), metrics, lambda: 50
+    )
 
     def figures() -> list[float | None]:
         return [
