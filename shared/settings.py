@@ -81,6 +81,18 @@ class SenderSettings(Section):
     table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
     deadline_margin_seconds: float = Field(10.0, ge=0, description="clock skew and margin")
 
+    breaker_window: int = Field(10_000, ge=1, description="newest fates that breakers look at")
+    breaker_least: int = Field(200, ge=1, description="fewer fates of a send trip nothing")
+    breaker_bounces: float = Field(
+        0.05, ge=0, lt=1, description="a larger share of hard bounces holds a send; 0: never"
+    )
+    breaker_complaints: float = Field(
+        0.001, ge=0, lt=1, description="a larger share of complaints holds a send; 0: never"
+    )
+    breaker_failures: int = Field(
+        25, ge=0, description="so many refusals by SES in a row hold a send; 0: never"
+    )
+
     def check_settle_window(self) -> None:
         """Raises Misconfigured when Amazon could still take a request that we have settled.
 

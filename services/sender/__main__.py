@@ -7,8 +7,11 @@ import sys
 from services.sender.account import Limits
 from services.sender.account_watch import AccountWatch
 from services.sender.beginning import refuse_to_begin_anew
+from services.sender.breakers import Rules
 from services.sender.dispatch import Dispatcher
+from services.sender.feedback import Feedback
 from services.sender.forgetting import Forgetting
+from services.sender.holding import Holding
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
@@ -29,7 +32,7 @@ from shared.observability.admin import AdminServer
 from shared.observability.disk import watch
 from shared.observability.fail_points import FailPoints
 from shared.observability.metrics import Metrics
-from shared.settings import Settings
+from shared.settings import SenderSettings, Settings
 from shared.store.database import dialect_of
 from shared.store.opening import open_store
 
@@ -70,10 +73,12 @@ class Sender:
             connect_timeout_seconds=own.connect_timeout_seconds,
             read_timeout_seconds=own.read_timeout_seconds,
         )
+        holding = Holding(settings.partitions, metrics)
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
             fail_points, metrics,
-            held=lambda: disk.low() or self._account.held(), on_hold_all=self._account.wake,
+            held=lambda: disk.low() or self._account.held(), holding=holding,
+            on_hold_all=self._account.wake,
         )  # fmt: skip
         upkeep = Upkeep(
             self._store, own, self._orders, self._log.end_offsets, fail_points, metrics,
@@ -83,6 +88,7 @@ class Sender:
         handler = Intake(
             self._store, self._dispatcher, upkeep, forgetting, clock, metrics,
             settle_ms=int(own.settle_seconds * 1000),
+            feedback=Feedback(_breakers(own), holding, self._dispatcher.resumed_ms),
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)
@@ -131,6 +137,13 @@ class Sender:
     def _erased(self) -> frozenset[str]:
         tables = self._dispatcher.tables
         return tables.erased if tables is not None else frozenset()
+
+
+def _breakers(own: SenderSettings) -> Rules:
+    return Rules(
+        window=own.breaker_window, least=own.breaker_least, bounces=own.breaker_bounces,
+        complaints=own.breaker_complaints, failures=own.breaker_failures,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,15 +14,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
+from services.sender.breakers import FailuresInARow, Trip
 from services.sender.contents import Contents
 from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
+from services.sender.holding import Holding
 from services.sender.last_look import Candidate, look
 from services.sender.ledger import EVERYTHING, Ledger
 from services.sender.outcomes import tell
@@ -72,13 +74,15 @@ class Dispatcher:
         metrics: Metrics,
         *,
         held: Callable[[], bool] = lambda: False,
+        holding: Holding,
         on_hold_all: Callable[[], None] = lambda: None,
     ) -> None:
         """`held`: no call may start now; those in flight come back and are written down.
 
         `on_hold_all`: SES has said that no message can go.
         """
-        self._held, self._on_hold_all = held, on_hold_all
+        self._held, self._holding, self._on_hold_all = held, holding, on_hold_all
+        self._failures = FailuresInARow(settings.breaker_failures)
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -105,6 +109,10 @@ class Dispatcher:
 
     def start(self) -> None:
         self._thread.start()
+
+    def resumed_ms(self) -> Mapping[str, int]:
+        """When each send was last ordered to go on, as far as is known."""
+        return {} if self.tables is None else self.tables.resumed_ms
 
     def ready(self) -> bool:
         """Whether both tables have been read once."""
@@ -391,9 +399,21 @@ class Dispatcher:
         )
         certain = _of(returned, "retry", "throttled", "hold_send", "hold_all", "not_called")
         ledger.put_back([called.candidate.message_id for called in certain], now_ms)
-        held = {c.candidate.send_id: c.answer.reason for c in _of(returned, "hold_send")}
-        ledger.hold(held, now_ms)
+        own, resumed_ms = returned[0].candidate.partition, self.resumed_ms()
+        self._holding.hold(unit, own, self._trips(returned), resumed_ms, now)
         tell(unit, facts, now, self._metrics)
+
+    def _trips(self, returned: Sequence[Called]) -> dict[str, Trip]:
+        """Sends to hold after these answers."""
+        trips = {
+            called.candidate.send_id: Trip("refused", called.answer.reason)
+            for called in _of(returned, "hold_send")
+        }
+        for called in _of(returned, "failed"):
+            send_id = called.candidate.send_id
+            if tripped := self._failures.trip(send_id, called.answer.reason):
+                trips.setdefault(send_id, tripped)
+        return trips
 
     def _take_note(self, returned: Iterable[Called]) -> None:
         """What answers mean for the calls to come; their outcomes are still to be written."""
@@ -401,8 +421,9 @@ class Dispatcher:
         for called in returned:
             self._unwritten.append(called)
             self._metrics.attempts.labels(called.answer.verdict).inc()
+            self._failures.note(called.candidate.send_id, called.answer.verdict)
             self._brake(called.answer, boot)
-            self._hold(called.candidate, called.answer, boot)
+            self._hold(called.answer, boot)
 
     def _brake(self, answer: Answer, boot: float) -> None:
         """Nothing but doubt means that SES is down: hold everything, with growing pauses.
@@ -420,7 +441,7 @@ class Dispatcher:
             self._hold_until = max(self._hold_until, boot + pause)
             self._journal.error("sender.only_doubt", in_a_row=self._doubts_in_a_row, pause=pause)
 
-    def _hold(self, candidate: Candidate, answer: Answer, boot: float) -> None:
+    def _hold(self, answer: Answer, boot: float) -> None:
         """What a refusal that cost nothing means for the calls to come."""
         if answer.verdict == "throttled":
             self._pace.slow_down()
@@ -433,8 +454,6 @@ class Dispatcher:
         elif answer.verdict == "not_called":
             self._must_refresh = True  # we stood still, and the tables with us
             self._next_refresh = 0.0
-        elif answer.verdict == "hold_send":
-            self._journal.error("sender.hold_send", send=candidate.send_id, reason=answer.reason)
 
     def _call(self, candidate: Candidate, mail: OutgoingMail, looked_at: float) -> None:
         """In a pool thread: one call, unless the last look has become too old meanwhile."""

@@ -5,6 +5,8 @@ to_address is empty once its person was erased.
 batch: the rendered mails that rows still need. heard_slot: when something of SES reached us.
 intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may
 send together. account: what SES said of it.
+send_fate: what SES told of a send's mails, counted by minute; send_trouble: which bounces and
+complaints were counted.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -80,6 +82,14 @@ LEDGER_DDL: Final = (
     """create table account(
         one integer primary key, asked_ms integer not null, known_ms integer not null, said text
     ) strict""",
+    """create table send_fate(
+        send_id text not null, since_ms integer not null, slot_ms integer not null,
+        partition integer not null, told integer not null, bounced integer not null,
+        complained integer not null, primary key (send_id, since_ms, slot_ms, partition)
+    ) strict, without rowid""",
+    """create table send_trouble(
+        trouble text primary key, told_ms integer not null
+    ) strict, without rowid""",
 )
 
 FIRST_NUMBER: Final = 2**40

@@ -13,6 +13,7 @@ from math import inf
 from typing import Literal
 
 from services.sender.deadlines import slack_seconds
+from services.sender.feedback import forget_feedback
 from services.sender.last_look import Orders, SettleOrder
 from services.sender.ledger import NUMBERS_LISTED, SLOT_MS, Ledger
 from services.sender.outcomes import tell, tell_resend
@@ -30,6 +31,7 @@ SETTLE_EVERY_MS = 1_500
 COUNT_EVERY_MS = 2_000
 SLACK_EVERY_MS = 5_000
 FORGET_EVERY_MS, KEPT_MS = 600_000, 86_400_000
+FEEDBACK_KEPT_MS = 7 * 86_400_000
 CHUNK = 500
 DOUBTS = 10_000
 
@@ -80,6 +82,7 @@ class Upkeep:
             kept_ms = KEPT_MS + (SILENT_WINDOWS + 1) * self._window_ms
             with self._store.unit() as unit:
                 Ledger(unit.connection).forget_heard(to_ms(now) - kept_ms)
+                forget_feedback(unit.connection, to_ms(now) - FEEDBACK_KEPT_MS)
         self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:

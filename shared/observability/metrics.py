@@ -86,6 +86,9 @@ class Metrics:
         self.account_held = self._gauge(
             "doorstep_account_held", "1 while the SES account lets no mail go, by reason.", "reason"
         )
+        self.sends_held = self._counter(
+            "doorstep_sends_held", "Sends that the sender held by itself, by what made it.", "why"
+        )
         self.deadline_slack = self._gauge(
             "doorstep_deadline_slack_seconds",
             "Least time to spare before a deadline, if all calls go at the permitted rate; "

@@ -218,15 +218,26 @@ def test_settling_says_how_many_are_in_doubt_and_what_it_may_cost(
 def test_the_status_shows_the_books_to_the_last_person(
     applied: Stage, segmenter: Service, renderer: Service
 ) -> None:
-    applied.service("sender", books={"states": {}, "held": "too many bounces"})
+    sender = applied.service("sender", books={"states": {}, "held": "too many bounces"})
     applied.said("send", "launch", "ask", "--yes")
     decide(applied, "released", frozen=10)
     said = applied.said("send", "status", "ask")
     assert "10 = 6 accepted + 1 in doubt + 1 on their way + 2 not released" in said
     assert "The sender holds it back: too many bounces" in said
+    assert "doorstep send resume ask" in said
     found = applied.json("send", "status", "ask")
     assert found["books"]["states"] == {"accepted": 6}
     assert found["held_by_sender"] == "too many bounces"
+
+    sender.answers["books"] = {
+        "states": {}, "held": "restored", "holds_all": True,
+        "account_stopped": "the daily quota is used up", "account_remarks": ["under review"],
+    }  # fmt: skip
+    said = applied.said("send", "status", "ask")
+    assert "send resume" not in said, "that would not help"
+    assert "No mail goes now: the daily quota is used up" in said
+    assert "under review" in said
+    assert applied.json("send", "status", "ask")["account_stopped"] == "the daily quota is used up"
 
 
 def test_watching_ends_with_the_send(applied: Stage, segmenter: Service, renderer: Service) -> None:
