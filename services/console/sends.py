@@ -14,6 +14,7 @@ from services.console import approving, orders
 from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
 from services.console.books import read_books
+from services.console.forecast import show_forecast
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
     ProgrammeTable,
@@ -172,6 +173,7 @@ def settle(
 
 app.command("launch")(approving.launch)
 app.command("schedule")(approving.schedule)
+app.command("forecast")(show_forecast)
 
 
 def _order(
