@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import ceil, inf
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -21,6 +21,8 @@ from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, duration, minute, moment, number
 from services.console.send_states import OVER
 from services.console.surroundings import Surroundings, here
+from shared.programme.definitions import Campaign
+from shared.programme.warm_ups import domain_of
 
 WAITING: Final = frozenset({"held", "paused", "cancelling"})
 
@@ -50,7 +52,7 @@ def show_forecast(
             f"{name} is over: see what became of it with `doorstep send status {name}`"
         )
     account = around.services.get("sender", "/ask/account")
-    capacity = capacity_of(account, table.zone)
+    capacity = capacity_of(account, table.campaign, now)
     queue = _queue(around, table, name, now)
     found = forecast(queue.going, capacity, now)
     shown = [each for each in found if name in (None, each.name)]
@@ -63,16 +65,34 @@ def show_forecast(
     _print(around, table, account, capacity, shown, hints, queue, now)
 
 
-def capacity_of(account: Mapping[str, Any], zone: ZoneInfo | None) -> Capacity:
-    """From the sender's answer to `/ask/account`."""
+def capacity_of(account: Mapping[str, Any], campaign: Campaign | None, now: datetime) -> Capacity:
+    """From the sender's answer to `/ask/account`, and the warm-up of the campaign's domain."""
     said = account.get("said") or {}
     left, daily = account.get("quota_left"), float(said.get("daily_quota", -1))
     return Capacity(
         rate=float(account["permitted_rate"]),
         quota_left=inf if left is None else float(left),
         daily_quota=inf if daily < 0 else daily,
-        zone=zone or UTC,
+        days={} if campaign is None else _warm_up(campaign, now),
+        sent_today=_sent_today(account, campaign),
+        zone=ZoneInfo(campaign.timezone) if campaign else UTC,
     )
+
+
+def _warm_up(campaign: Campaign, now: datetime) -> dict[date, int]:
+    """The days to come of the warm-up of the domain that the campaign sends from."""
+    warm_up = campaign.warm_up.get(domain_of(campaign.from_address))
+    if warm_up is None:
+        return {}
+    today = now.astimezone(ZoneInfo(campaign.timezone)).date()
+    days = (warm_up.begins - today).days + len(warm_up.days)
+    coming = (today + timedelta(days=number) for number in range(days))
+    return {day: most for day in coming if (most := warm_up.most_on(day)) is not None}
+
+
+def _sent_today(account: Mapping[str, Any], campaign: Campaign | None) -> int:
+    sent: Mapping[str, int] = account.get("sent_of_warm_up", {})
+    return sent.get(domain_of(campaign.from_address), 0) if campaign else 0
 
 
 def _queue(around: Surroundings, table: ProgrammeTable, wanted: str | None, now: datetime) -> Queue:

@@ -111,7 +111,9 @@ class Sender:
             settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(), why_not=disk.word,
-            questions=Questions(self._store.reader(), limits).routes(),
+            questions=Questions(
+                self._store.reader(), limits, lambda: self._orders().warm_ups
+            ).routes(),
         )  # fmt: skip
 
     def run(self) -> None:

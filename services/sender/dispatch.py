@@ -23,6 +23,7 @@ from typing import get_args
 
 from services.sender.breakers import FailuresInARow, Trip
 from services.sender.contents import Contents
+from services.sender.gates import Gate, Waiting
 from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
 from services.sender.holding import Holding
 from services.sender.last_look import Candidate, look
@@ -83,6 +84,7 @@ class Dispatcher:
         """
         self._held, self._holding, self._on_hold_all = held, holding, on_hold_all
         self._failures = FailuresInARow(settings.breaker_failures)
+        self._waiting = Waiting(metrics)
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -261,9 +263,8 @@ class Dispatcher:
 
     def _anything_ready(self, tables: SenderTables) -> bool:
         ledger, partitions = Ledger(self._store.connection), sorted(self._partitions)
-        return any(
-            ledger.pick(send_id, partitions, 1) for send_id in _sends(ledger, tables)
-        )  # fmt: skip
+        sends = self._waiting.without(_sends(ledger, tables), self._clock.boot_seconds())
+        return any(ledger.pick(send_id, partitions, 1) for send_id in sends)
 
     def _write(self, tables: SenderTables, granted: int) -> list[tuple[Candidate, OutgoingMail]]:
         """Outcomes and intents. When it raises RetryLater, perhaps both were committed."""
@@ -340,14 +341,23 @@ class Dispatcher:
         if held := ledger.holds():
             unit.check(*partitions)
             ledger.unhold({send_id: tables.resumed_ms.get(send_id, 0) for send_id in held})
-        for send_id in _sends(ledger, tables):
+        gate, boot = Gate(unit.connection, tables.orders.warm_ups, now), self._clock.boot_seconds()
+        self._waiting.tell(gate)
+        for send_id in self._waiting.without(_sends(ledger, tables), boot):
             while len(started) < granted and looks > 0:
-                candidates = ledger.pick(send_id, partitions, min(looks, granted - len(started)))
+                found = ledger.pick(
+                    send_id, gate.turned(partitions), min(looks, granted - len(started)),
+                    each=1 if gate.warming else None,
+                )  # fmt: skip
+                candidates = gate.admit(found)
+                if found and not candidates:
+                    self._waiting.note(send_id, boot)
                 if not candidates:
                     break
                 looks -= len(candidates)
                 going = self._look(unit, ledger, tables, candidates, now)
                 ledger.attempt(going, to_ms(now))
+                gate.spend(going)
                 started.extend((c, self._mail(ledger, tables, c)) for c in going)
             if len(started) >= granted or looks <= 0:
                 break
@@ -399,6 +409,9 @@ class Dispatcher:
         )
         certain = _of(returned, "retry", "throttled", "hold_send", "hold_all", "not_called")
         ledger.put_back([called.candidate.message_id for called in certain], now_ms)
+        if certain and self.tables is not None:
+            gate = Gate(unit.connection, self.tables.orders.warm_ups, now)
+            gate.give_back(called.candidate for called in certain)
         own, resumed_ms = returned[0].candidate.partition, self.resumed_ms()
         self._holding.hold(unit, own, self._trips(returned), resumed_ms, now)
         tell(unit, facts, now, self._metrics)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from shared.programme.warm_ups import WarmUps
+
 ERASED: Final = "erased"
 """The reason of a suppression after which a person is forgotten."""
 
@@ -51,6 +53,7 @@ class Orders:
     cancelled: set[str] = field(default_factory=set)
     settle: dict[str, SettleOrder] = field(default_factory=dict)
     configuration_set: str = "doorstep"
+    warm_ups: WarmUps = field(default_factory=WarmUps)
 
 
 Suppressions = Mapping[str, Mapping[str, str]]

@@ -90,11 +90,17 @@ class Ledger:
         finals = [row for row in came if row.state != "ready"] + capped
         return self.facts(row.message_id for row in finals)
 
-    def pick(self, send_id: str, partitions: Sequence[int], limit: int) -> list[Candidate]:
-        """Ready messages of one send in these partitions, oldest first within a partition."""
+    def pick(
+        self, send_id: str, partitions: Sequence[int], limit: int, each: int | None = None
+    ) -> list[Candidate]:
+        """Ready messages of one send in these partitions, oldest first within a partition.
+
+        At most `limit`, and at most `each` of one partition.
+        """
         if not partitions:
             return []
-        values = chain.from_iterable((send_id, partition, limit) for partition in partitions)
+        most = limit if each is None else each
+        values = chain.from_iterable((send_id, partition, most) for partition in partitions)
         return [
             Candidate(*row) for row in self._db.execute(
                 _picking(len(partitions)), (*values, limit)

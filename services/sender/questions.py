@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
@@ -15,9 +17,11 @@ from starlette.routing import Route
 from services.sender import account
 from services.sender.account import MEANING, Limits
 from services.sender.account_rows import Known, read_account
+from services.sender.gates import sent_on
 from services.sender.ledger import EVERYTHING
 from shared.clock import from_ms
 from shared.errors import RetryLater
+from shared.programme.warm_ups import WarmUps
 from shared.store.database import Database
 
 OUTCOME = (
@@ -33,8 +37,15 @@ class Questions:
     About the whole ledger: senders that share one give the same answers, which do not add up.
     """
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        warm_ups: Callable[[], WarmUps] = WarmUps,
+    ) -> None:
+        """`warm_ups`: as the programme has them now."""
         self._db, self._lock, self._limits = database, threading.Lock(), limits
+        self._warm_ups = warm_ups
 
     def routes(self) -> list[Route]:
         return [
@@ -98,6 +109,7 @@ class Questions:
                 "said": asdict(said) if said else None,
                 "permitted_rate": account.ceiling(said, self._limits),
                 "quota_left": None if left == inf else left,
+                "sent_of_warm_up": self._sent_of_warm_up(),
                 "stopped": stopped,
                 "remarks": remarks,
             }
@@ -114,7 +126,24 @@ class Questions:
         """Why no mail can go at all, and what else to know of the account."""
         said = self._known_account().account
         why = account.stop(said, self._limits)
-        return MEANING[why] if why else None, account.remarks(said) if said else []
+        remarks = account.remarks(said) if said else []
+        warm_ups = self._warm_ups()
+        sent = self._sent_of_warm_up()
+        for domain, most in warm_ups.limits(warm_ups.day(datetime.now(UTC))).items():
+            gone = sent.get(domain, 0)
+            remarks.append(
+                f"the warm-up of {domain} lets {most:,} mails go today: {gone:,} have gone"
+            )
+        return MEANING[why] if why else None, remarks
+
+    def _sent_of_warm_up(self) -> dict[str, int]:
+        """Domain to mails of today."""
+        day = self._warm_ups().day(datetime.now(UTC))
+        try:
+            with self._lock:
+                return sent_on(self._db, day)
+        except RetryLater as error:
+            raise HTTPException(503, str(error)) from error
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
         try:

@@ -6,7 +6,7 @@ batch: the rendered mails that rows still need. heard_slot: when something of SE
 intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may
 send together. account: what SES said of it.
 send_fate: what SES told of a send's mails, counted by minute; send_trouble: which bounces and
-complaints were counted.
+complaints were counted. warm_up_day: mails of a warming domain by day.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -86,6 +86,9 @@ LEDGER_DDL: Final = (
         send_id text not null, since_ms integer not null, slot_ms integer not null,
         partition integer not null, told integer not null, bounced integer not null,
         complained integer not null, primary key (send_id, since_ms, slot_ms, partition)
+    ) strict, without rowid""",
+    """create table warm_up_day(
+        domain text not null, day text not null, sent integer not null, primary key (domain, day)
     ) strict, without rowid""",
     """create table send_trouble(
         trouble text primary key, told_ms integer not null

@@ -86,6 +86,10 @@ class Metrics:
         self.account_held = self._gauge(
             "doorstep_account_held", "1 while the SES account lets no mail go, by reason.", "reason"
         )
+        self.warm_up_left = self._gauge(
+            "doorstep_warm_up_left_messages",
+            "Least that is left today of a sending domain's warm-up; infinite without one.",
+        )
         self.sends_held = self._counter(
             "doorstep_sends_held", "Sends that the sender held by itself, by what made it.", "why"
         )

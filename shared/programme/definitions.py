@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,8 +47,26 @@ class Disclaimer(Checked):
     reason: str = ""
 
 
+class WarmUp(Checked):
+    """How many mails a new sending domain sends on each of its first days.
+
+    Mailbox providers distrust a domain that nobody knows and that sends much. Days are the
+    campaign's; after the last there is no limit.
+    """
+
+    begins: date
+    days: tuple[int, ...] = Field(min_length=1)
+
+    def most_on(self, day: date) -> int | None:
+        """The limit of a day, None when there is none. Nothing goes before it begins."""
+        number = (day - self.begins).days
+        if number < 0:
+            return 0
+        return self.days[number] if number < len(self.days) else None
+
+
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send."""
+    """Who is speaking, and the defaults of every send. `warm_up`: by sending domain."""
 
     name: str
     organisation: str
@@ -60,6 +78,7 @@ class Campaign(Checked):
     language: str = "en"
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
+    warm_up: dict[str, WarmUp] = Field(default_factory=dict)
 
 
 class Areas(Checked):

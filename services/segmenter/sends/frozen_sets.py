@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -76,17 +76,24 @@ class FrozenSets:
         FROZEN.write(self._db, rows)
 
     def unreleased(self, send_id: str, occurrence: int, partition: int, limit: int) -> list[Frozen]:
-        """The next rows to release, in order of supporter id."""
+        """The next rows to release, in order of rank and supporter id."""
         return [
             Frozen(*row)
             for row in self._db.execute(
                 "select supporter_id, partition, message_id, address_key, variant, edition"
                 f" from frozen {self._by('frozen_unreleased')}"
                 " where send_id = ? and occurrence = ? and partition = ?"
-                " and released = 0 and state is null order by supporter_id limit ?",
+                " and released = 0 and state is null order by rank, supporter_id limit ?",
                 (send_id, occurrence, partition, limit),
             )
         ]
+
+    def rank(self, send_id: str, occurrence: int, ranks: Mapping[str, int]) -> None:
+        """Who is released before and after others: supporter to rank, the lowest first."""
+        self._each(
+            "update frozen set rank = ? where send_id = ? and occurrence = ? and supporter_id = ?",
+            [(rank, send_id, occurrence, one) for one, rank in ranks.items()],
+        )
 
     def outstanding(self, send_id: str, occurrence: int, partition: int) -> int:
         """Released and not yet answered."""

@@ -17,6 +17,7 @@ from shared.programme.definitions import Campaign
 from shared.programme.findings import Finding
 from shared.programme.shapes import Path
 
+_DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _CONFIGURATION_SET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -28,6 +29,7 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
     for field, hint in _missing_in_disclaimer(campaign):
         path = ("disclaimer", field)
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)
+    yield from _check_warm_up(campaign)
     if refuses_replies(campaign.reply_to):
         yield Finding(
             "campaign",
@@ -37,6 +39,26 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
             "use an address somebody reads: answers are the best thing a campaign gets",
             warning=True,
         )
+
+
+def _check_warm_up(campaign: Campaign) -> Iterator[Finding]:
+    """Domains that could not be meant, and days on which nothing could go."""
+    sending = campaign.from_address.rpartition("@")[2].casefold()
+    for domain, warm_up in campaign.warm_up.items():
+        path: Path = ("warm_up", domain)
+        if not _DOMAIN.fullmatch(domain):
+            message = f'`warm_up`: "{domain}" is no domain'
+            hint = f"write the domain that mails come from, in small letters: {sending}"
+            yield Finding("campaign", campaign.name, path, message, hint)
+        elif domain != sending:
+            message = f"`warm_up`: {domain} is not the domain of `from_address`, which is {sending}"
+            hint = "it limits nothing: take it out, or mend the name"
+            yield Finding("campaign", campaign.name, path, message, hint, warning=True)
+        for number, most in enumerate(warm_up.days):
+            if most < 1:
+                message = f"`days`: on day {number + 1} {most} mails could go"
+                at: Path = (*path, "days", number)
+                yield Finding("campaign", campaign.name, at, message, "write at least 1")
 
 
 def _wrong_words(campaign: Campaign) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -101,6 +102,19 @@ def test_what_stands_in_the_way_is_said(applied: Stage) -> None:
     assert "no mail goes now: the daily quota is used up" in said
     applied.services[1].answers["books"] = {"states": {}, "held": "too many bounced"}
     assert "held by the sender: too many bounced" in applied.said("send", "forecast")
+
+
+def test_a_warm_up_spreads_a_send_over_days(applied: Stage, tmp_path: Path) -> None:
+    today = datetime.now(ZoneInfo("Europe/London")).date()
+    warm_up = f"warm_up:\n  example.org:\n    begins: {today}\n    days: [500, 1000, 2000]\n"
+    files = {"campaign.yaml": FILES["campaign.yaml"] + warm_up}
+    applied.said("apply", str(write_programme(tmp_path / "warming", files)), "--yes")
+    launched(applied, "later")
+    applied.services[1].answers["account"] = ACCOUNT | {"sent_of_warm_up": {"example.org": 400}}
+    [later] = applied.json("send", "forecast")["sends"]
+    ends = datetime.fromisoformat(later["ends"]).astimezone(ZoneInfo("Europe/London"))
+    assert later["people"] == 9_000
+    assert ends.date() == today + timedelta(days=3), "100 today, 1,000, 2,000, then the rest"
 
 
 def test_nothing_waits(applied: Stage) -> None:
