@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from services.sender.account import Limits
 from services.sender.account_watch import AccountWatch
@@ -14,7 +15,8 @@ from services.sender.forgetting import Forgetting
 from services.sender.holding import Holding
 from services.sender.intake import Intake, ignored
 from services.sender.last_look import Orders
-from services.sender.pace import OwnPace, SharedPace
+from services.sender.pace import OwnPace, Pace, SharedPace
+from services.sender.provider_pace import ProviderPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
 from services.sender.ses_account import SesAccount
@@ -61,11 +63,12 @@ class Sender:
         self._account = AccountWatch(
             self._store.sibling(), self._ses_account.account, limits, clock, metrics
         )
-        pace = (
-            SharedPace(dispatching.connection, self._account.rate, clock)
-            if shared
-            else OwnPace(self._account.rate, clock)
-        )
+
+        def pace(row: int, rate: Callable[[], float]) -> Pace:
+            if not shared:
+                return OwnPace(rate, clock)
+            return SharedPace(dispatching.connection, rate, clock, row)
+
         self._gateway = SesGateway(
             region=own.region,
             endpoint=own.ses_endpoint,
@@ -75,10 +78,10 @@ class Sender:
         )
         holding = Holding(settings.partitions, metrics)
         self._dispatcher = Dispatcher(
-            dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
-            fail_points, metrics,
+            dispatching, self._gateway, pace(1, self._account.rate),
+            lambda: SenderTables(self._log), own, clock, fail_points, metrics,
             held=lambda: disk.low() or self._account.held(), holding=holding,
-            on_hold_all=self._account.wake,
+            providers=ProviderPace(pace), on_hold_all=self._account.wake,
         )  # fmt: skip
         upkeep = Upkeep(
             self._store, own, self._orders, self._log.end_offsets, fail_points, metrics,

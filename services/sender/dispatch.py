@@ -30,6 +30,8 @@ from services.sender.last_look import Candidate, look
 from services.sender.ledger import EVERYTHING, Ledger
 from services.sender.outcomes import tell
 from services.sender.pace import Pace
+from services.sender.picking import Parked, Picking
+from services.sender.provider_pace import ProviderPace
 from services.sender.tables import SenderTables
 from services.sender.upkeep import deadline_margin_ms
 from shared.clock import Clock, to_ms
@@ -76,6 +78,7 @@ class Dispatcher:
         *,
         held: Callable[[], bool] = lambda: False,
         holding: Holding,
+        providers: ProviderPace,
         on_hold_all: Callable[[], None] = lambda: None,
     ) -> None:
         """`held`: no call may start now; those in flight come back and are written down.
@@ -84,7 +87,7 @@ class Dispatcher:
         """
         self._held, self._holding, self._on_hold_all = held, holding, on_hold_all
         self._failures = FailuresInARow(settings.breaker_failures)
-        self._waiting = Waiting(metrics)
+        self._waiting, self._parked, self._providers = Waiting(metrics), Parked(), providers
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -202,6 +205,7 @@ class Dispatcher:
             return
         started: list[tuple[Candidate, OutgoingMail]] = []
         try:
+            self._providers.lease(tables.orders.providers, self._parked.providers(), granted)
             with self._condition:
                 try:
                     started = self._write(tables, granted)
@@ -212,6 +216,8 @@ class Dispatcher:
                     self._in_flight[candidate.message_id] = candidate.partition
         finally:
             self._pace.give_back(granted - len(started))
+            self._providers.give_back()
+            self._metrics.parked.set(self._parked.number)
         self._nothing_ready = bool(granted) and not started
         for candidate, mail in started:
             self._pool.submit(self._call, candidate, mail, looked_at)
@@ -343,15 +349,12 @@ class Dispatcher:
             ledger.unhold({send_id: tables.resumed_ms.get(send_id, 0) for send_id in held})
         gate, boot = Gate(unit.connection, tables.orders.warm_ups, now), self._clock.boot_seconds()
         self._waiting.tell(gate)
+        picking = Picking(
+            ledger, gate, self._providers, self._parked, self._waiting, partitions, boot
+        )
         for send_id in self._waiting.without(_sends(ledger, tables), boot):
             while len(started) < granted and looks > 0:
-                found = ledger.pick(
-                    send_id, gate.turned(partitions), min(looks, granted - len(started)),
-                    each=1 if gate.warming else None,
-                )  # fmt: skip
-                candidates = gate.admit(found)
-                if found and not candidates:
-                    self._waiting.note(send_id, boot)
+                candidates = picking.next(send_id, min(looks, granted - len(started)))
                 if not candidates:
                     break
                 looks -= len(candidates)

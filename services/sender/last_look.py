@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from shared.programme.providers import Providers
 from shared.programme.warm_ups import WarmUps
 
 ERASED: Final = "erased"
@@ -54,6 +55,7 @@ class Orders:
     settle: dict[str, SettleOrder] = field(default_factory=dict)
     configuration_set: str = "doorstep"
     warm_ups: WarmUps = field(default_factory=WarmUps)
+    providers: Providers = field(default_factory=Providers)
 
 
 Suppressions = Mapping[str, Mapping[str, str]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -91,21 +91,38 @@ class Ledger:
         return self.facts(row.message_id for row in finals)
 
     def pick(
-        self, send_id: str, partitions: Sequence[int], limit: int, each: int | None = None
+        self,
+        send_id: str,
+        partitions: Sequence[int],
+        limit: int,
+        each: int | None = None,
+        passed: Callable[[str, int], int] = lambda _send_id, _partition: -1,
     ) -> list[Candidate]:
         """Ready messages of one send in these partitions, oldest first within a partition.
 
-        At most `limit`, and at most `each` of one partition.
+        At most `limit`, and at most `each` of one partition; without those up to the number that
+        was `passed` in a partition.
         """
         if not partitions:
             return []
         most = limit if each is None else each
-        values = chain.from_iterable((send_id, partition, most) for partition in partitions)
+        values = chain.from_iterable(
+            (send_id, partition, passed(send_id, partition), most) for partition in partitions
+        )
         return [
             Candidate(*row) for row in self._db.execute(
                 _picking(len(partitions)), (*values, limit)
             )
         ]  # fmt: skip
+
+    def ready_rows(self, numbers: Sequence[int], partitions: Sequence[int]) -> list[Candidate]:
+        """Of these rows, those that are ready and in these partitions, the oldest first."""
+        found = self._db.execute(
+            f"select {CANDIDATE} from message where entry_no {NUMBERS_LISTED} and state = 'ready'"
+            f" and partition {NUMBERS_LISTED} order by entry_no",
+            (json.dumps(numbers), json.dumps(partitions)),
+        )
+        return [Candidate(*row) for row in found]
 
     def sends_with_ready(self) -> list[str]:
         """Sends that have ready messages: most urgent first, then the nearest deadline."""
@@ -487,7 +504,7 @@ def _picking(partitions: int) -> str:
     """A question that stops at the first partitions that fill it, in one round trip."""
     parts = (
         f"select * from (select {CANDIDATE} from message where state = 'ready' and send_id = ?"
-        f" and partition = ? order by entry_no limit ?) part{number}"
+        f" and partition = ? and entry_no > ? order by entry_no limit ?) part{number}"
         for number in range(partitions)
     )
     return " union all ".join(parts) + " limit ?"

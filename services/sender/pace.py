@@ -68,7 +68,7 @@ class OwnPace:
 
 
 _BEGIN: Final = """
-    insert into pace(account, rate, tokens, at, slowed_at) values (1, ?, ?, 0, 0)
+    insert into pace(account, rate, tokens, at, slowed_at) values (?, ?, ?, 0, 0)
     on conflict do nothing"""
 _HELD: Final = f"""
     with held as (
@@ -77,7 +77,7 @@ _HELD: Final = f"""
             ?::double precision as ceiling,
             -- lost in a crash of the server, a grant is only a moment's rate too much
             set_config('synchronous_commit', 'off', true)
-        from pace where account = 1 for update
+        from pace where account = ? for update
     ), later as (
         select greatest(now, at) as at, slowed_at, tokens, greatest(now - at, 0) as passed,
             least(ceiling, rate + ceiling * {RECOVERY_PER_SECOND} * greatest(now - at, 0)) as rate
@@ -96,28 +96,33 @@ _TAKE: Final = f"""{_HELD}, granted as (
         from filled
     )
     update pace set at = granted.at, rate = granted.rate, tokens = granted.tokens - granted.calls
-    from granted where pace.account = 1 returning granted.calls"""
+    from granted where pace.account = ? returning granted.calls"""
 _SLOW_DOWN: Final = f"""{_HELD}
     update pace set at = filled.at, tokens = 0,
         rate = case when filled.at - filled.slowed_at < {ONE_CUT_SECONDS} then filled.rate
             else greatest({FLOOR}, filled.rate * {DECREASE}) end,
         slowed_at = case when filled.at - filled.slowed_at < {ONE_CUT_SECONDS}
             then filled.slowed_at else filled.at end
-    from filled where pace.account = 1"""
+    from filled where pace.account = ?"""
 
 
 class SharedPace:
-    """Leases from the row of a PostgreSQL store. `rate`: what the whole account may do now."""
+    """Leases from a row of a PostgreSQL store. `rate`: what all may do together now.
 
-    def __init__(self, database: Database, rate: Callable[[], float], clock: Clock) -> None:
-        self._db, self._rate, self._clock = database, rate, clock
+    `row`: 1 is the account's, others are of mailbox providers.
+    """
+
+    def __init__(
+        self, database: Database, rate: Callable[[], float], clock: Clock, row: int = 1
+    ) -> None:
+        self._db, self._rate, self._clock, self._row = database, rate, clock, row
         self._left, self._left_until = 0, 0.0
         self._too_fast = False
 
     def take(self, wanted: int) -> int:
         """What is left of the last grant, while it lasts, else a new one."""
         if self._too_fast:
-            self._db.execute(_SLOW_DOWN, (self._rate(),))
+            self._db.execute(_SLOW_DOWN, (self._rate(), self._row, self._row))
             self._too_fast = False
         now = self._clock.boot_seconds()
         if self._left and now < self._left_until:
@@ -137,10 +142,10 @@ class SharedPace:
 
     def _lease(self, wanted: int) -> int:
         rate = self._rate()
-        asked = (rate, float(wanted))
+        asked = (rate, self._row, float(wanted), self._row)
         found = self._db.execute(_TAKE, asked).fetchall()
         if not found:  # the first sender on this store
             full = Bucket.start(rate, 0.0)
-            self._db.execute(_BEGIN, (full.rate, full.tokens))
+            self._db.execute(_BEGIN, (self._row, full.rate, full.tokens))
             found = self._db.execute(_TAKE, asked).fetchall()
         return int(found[0][0])

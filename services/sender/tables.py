@@ -17,6 +17,7 @@ from shared.log.record import Stored
 from shared.log.table import Table
 from shared.log.topics import PROGRAMME, SUPPRESSIONS
 from shared.observability.logs import Journal
+from shared.programme.providers import Providers
 from shared.programme.warm_ups import WarmUps
 from shared.wire.cloudevents import decode
 from shared.wire.programme import (
@@ -116,9 +117,10 @@ class SenderTables:
         self._orders.configuration_set = str(body.get("configuration_set", "doorstep"))
         try:
             self._orders.warm_ups = WarmUps.of_campaign(body)
+            self._orders.providers = Providers.of_campaign(body)
         except ValueError as error:
             # Of a newer release, say: what was known of it stands.
-            self._journal.error("sender.warm_up_unreadable", reason=str(error))
+            self._journal.error("sender.campaign_unreadable", reason=str(error))
 
     def _stop_unread(self, key: str) -> None:
         """An order that cannot be read may have said stop: so it does, until one can be read."""

@@ -90,6 +90,9 @@ class Metrics:
             "doorstep_warm_up_left_messages",
             "Least that is left today of a sending domain's warm-up; infinite without one.",
         )
+        self.parked = self._gauge(
+            "doorstep_parked_messages", "Messages that wait because their mailbox provider is full."
+        )
         self.sends_held = self._counter(
             "doorstep_sends_held", "Sends that the sender held by itself, by what made it.", "why"
         )

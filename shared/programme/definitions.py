@@ -65,8 +65,18 @@ class WarmUp(Checked):
         return self.days[number] if number < len(self.days) else None
 
 
+class Provider(Checked):
+    """A mailbox provider: the ends of its mail domains, and how fast it likes mail (a second)."""
+
+    domains: tuple[str, ...] = Field(min_length=1)
+    rate: float = Field(gt=0)
+
+
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send. `warm_up`: by sending domain."""
+    """Who is speaking, and the defaults of every send.
+
+    `warm_up`: by sending domain. `providers`: by a name of the campaign's own.
+    """
 
     name: str
     organisation: str
@@ -79,6 +89,7 @@ class Campaign(Checked):
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
     warm_up: dict[str, WarmUp] = Field(default_factory=dict)
+    providers: dict[str, Provider] = Field(default_factory=dict)
 
 
 class Areas(Checked):

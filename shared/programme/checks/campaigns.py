@@ -30,6 +30,7 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
         path = ("disclaimer", field)
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)
     yield from _check_warm_up(campaign)
+    yield from _check_providers(campaign)
     if refuses_replies(campaign.reply_to):
         yield Finding(
             "campaign",
@@ -59,6 +60,21 @@ def _check_warm_up(campaign: Campaign) -> Iterator[Finding]:
                 message = f"`days`: on day {number + 1} {most} mails could go"
                 at: Path = (*path, "days", number)
                 yield Finding("campaign", campaign.name, at, message, "write at least 1")
+
+
+def _check_providers(campaign: Campaign) -> Iterator[Finding]:
+    """Domains that are none, or two providers'."""
+    owner: dict[str, str] = {}
+    for name, provider in campaign.providers.items():
+        for number, domain in enumerate(provider.domains):
+            path: Path = ("providers", name, "domains", number)
+            if not _DOMAIN.fullmatch(domain):
+                message, hint = f'`domains`: "{domain}" is no domain', "write it as gmail.com"
+                yield Finding("campaign", campaign.name, path, message, hint)
+            elif domain in owner:
+                message = f"`domains`: {domain} belongs to {owner[domain]} already"
+                yield Finding("campaign", campaign.name, path, message, "name it once")
+            owner.setdefault(domain, name)
 
 
 def _wrong_words(campaign: Campaign) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,12 +40,19 @@ def station(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Iterator[St
 
 def warm_up(station: Station, *days: int, begins: date | None = None) -> None:
     """Apply the campaign with this warm-up; its first day is today unless said otherwise."""
+    today = datetime.now(UTC).date()
+    apply_campaign(
+        station, warm_up={DOMAIN: WarmUp(begins=begins or today, days=days)} if days else {}
+    )
+
+
+def apply_campaign(station: Station, **fields: Any) -> None:
+    """Apply the campaign with these fields."""
     now = datetime.now(UTC)
-    warming = {DOMAIN: WarmUp(begins=begins or now.date(), days=days)} if days else {}
     campaign = Campaign(
         name="spring", organisation="Spring", from_name="Spring", from_address=f"news@{DOMAIN}",
         reply_to=f"news@{DOMAIN}", postal_address="1 High Street", timezone="UTC",
-        disclaimer=Disclaimer(jurisdiction="none", reason="a test"), warm_up=warming,
+        disclaimer=Disclaimer(jurisdiction="none", reason="a test"), **fields,
     )  # fmt: skip
     wire = to_wire(campaign, now)
     station.log.append(
