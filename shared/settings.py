@@ -93,6 +93,12 @@ class SenderSettings(Section):
         25, ge=0, description="so many refusals by SES in a row hold a send; 0: never"
     )
 
+    soft_bounces: int = Field(
+        3, ge=0, description="so many soft bounces suppress an inbox for a while; 0: never"
+    )
+    soft_bounce_days: float = Field(14.0, gt=0, description="within so many days")
+    soft_suppressed_days: float = Field(30.0, gt=0, description="for so many days")
+
     def check_settle_window(self) -> None:
         """Raises Misconfigured when Amazon could still take a request that we have settled.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 from services.sender.account import Limits
 from services.sender.account_watch import AccountWatch
@@ -21,6 +22,7 @@ from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
 from services.sender.ses_account import SesAccount
 from services.sender.ses_gateway import SesGateway
+from services.sender.soft_bounces import SoftBounces, SoftRule
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
 from shared.clock import SystemClock
@@ -83,15 +85,17 @@ class Sender:
             held=lambda: disk.low() or self._account.held(), holding=holding,
             providers=ProviderPace(pace), on_hold_all=self._account.wake,
         )  # fmt: skip
+        soft_bounces = SoftBounces(_soft_rule(own), settings.partitions)
         upkeep = Upkeep(
             self._store, own, self._orders, self._log.end_offsets, fail_points, metrics,
-            self._account.rate,
+            self._account.rate, soft_bounces,
         )  # fmt: skip
         forgetting = Forgetting(self._store, self._erased, fail_points, metrics)
         handler = Intake(
             self._store, self._dispatcher, upkeep, forgetting, clock, metrics,
             settle_ms=int(own.settle_seconds * 1000),
             feedback=Feedback(_breakers(own), holding, self._dispatcher.resumed_ms),
+            soft_bounces=soft_bounces,
         )  # fmt: skip
         member = self._log.join(GROUP, INPUTS, lease_seconds=settings.loop.lease_seconds)
         relay = Relay(GROUP, INPUTS, member, self._store, fail_points, metrics)
@@ -149,6 +153,14 @@ def _breakers(own: SenderSettings) -> Rules:
         window=own.breaker_window, least=own.breaker_least, bounces=own.breaker_bounces,
         complaints=own.breaker_complaints, failures=own.breaker_failures,
     )  # fmt: skip
+
+
+def _soft_rule(own: SenderSettings) -> SoftRule:
+    return SoftRule(
+        own.soft_bounces,
+        within=timedelta(days=own.soft_bounce_days),
+        lasting=timedelta(days=own.soft_suppressed_days),
+    )
 
 
 if __name__ == "__main__":

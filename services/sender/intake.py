@@ -16,6 +16,7 @@ from services.sender.feedback import Feedback, Told
 from services.sender.forgetting import Forgetting
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
+from services.sender.soft_bounces import SoftBounces
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
@@ -60,8 +61,10 @@ class Intake:
         metrics: Metrics,
         settle_ms: int,
         feedback: Feedback,
+        soft_bounces: SoftBounces,
     ) -> None:
         self._forgetting, self._feedback = forgetting, feedback
+        self._soft_bounces = soft_bounces
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
         for state in FINAL_KINDS:
@@ -93,6 +96,8 @@ class Intake:
                     pass
         self._write(unit, batches, taken, told_ms)
         self._feedback.take_in(unit, fates, self._clock.now())
+        soft = [one.message_id for one in fates if one.kind == "soft_bounced"]
+        self._soft_bounces.take_in(unit, soft, self._clock.now())
 
     def _write(
         self,

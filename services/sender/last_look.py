@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from shared.programme.providers import Providers
 from shared.programme.warm_ups import WarmUps
+from shared.wire.suppressions import FOR_NOW
 
 ERASED: Final = "erased"
 """The reason of a suppression after which a person is forgotten."""
@@ -79,7 +80,7 @@ def look(
         return "expired", "its deadline came first"
     if not candidate.to_address:
         return "suppressed", ERASED
-    scopes = ("everything", f"topic:{candidate.topic}", f"send:{candidate.send_id}")
+    scopes = ("everything", FOR_NOW, f"topic:{candidate.topic}", f"send:{candidate.send_id}")
     for subject in (candidate.supporter_id, candidate.address_key):
         known = suppressions.get(subject)
         if not known:

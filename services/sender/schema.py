@@ -7,6 +7,7 @@ intake_turn: gives out numbers and stays empty. pace: what all senders on one Po
 send together. account: what SES said of it.
 send_fate: what SES told of a send's mails, counted by minute; send_trouble: which bounces and
 complaints were counted. warm_up_day: mails of a warming domain by day.
+soft_bounce: of an inbox, lately; soft_suppression: which inboxes get no mail, and until when.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -89,6 +90,13 @@ LEDGER_DDL: Final = (
     ) strict, without rowid""",
     """create table warm_up_day(
         domain text not null, day text not null, sent integer not null, primary key (domain, day)
+    ) strict, without rowid""",
+    """create table soft_bounce(
+        address_key text not null, message_id text not null, at_ms integer not null,
+        primary key (address_key, message_id)
+    ) strict, without rowid""",
+    """create table soft_suppression(
+        address_key text primary key, partition integer not null, until_ms integer not null
     ) strict, without rowid""",
     """create table send_trouble(
         trouble text primary key, told_ms integer not null

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from typing import Literal
 
@@ -18,6 +18,7 @@ from services.sender.last_look import Orders, SettleOrder
 from services.sender.ledger import NUMBERS_LISTED, SLOT_MS, Ledger
 from services.sender.outcomes import tell, tell_resend
 from services.sender.settling import SILENT_WINDOWS, UNKNOWN, InDoubt, Neighbours, Times, settle
+from services.sender.soft_bounces import SoftBounces, forget_soft_bounces
 from shared.clock import to_ms
 from shared.log.record import TopicPartition
 from shared.log.topics import EVENTS
@@ -50,9 +51,10 @@ class Upkeep:
         fail_points: FailPoints,
         metrics: Metrics,
         rate: Callable[[], float],
+        soft_bounces: SoftBounces,
     ) -> None:
         self._store, self._settings, self._orders = store, settings, orders
-        self._rate = rate
+        self._rate, self._soft_bounces = rate, soft_bounces
         self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
@@ -77,12 +79,17 @@ class Upkeep:
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
+            with self._store.unit() as unit:
+                unit.check(*owned)
+                self._soft_bounces.lift(unit, owned, now)
         if to_ms(now) >= self._next_forget_ms:
             self._next_forget_ms = to_ms(now) + FORGET_EVERY_MS
             kept_ms = KEPT_MS + (SILENT_WINDOWS + 1) * self._window_ms
             with self._store.unit() as unit:
                 Ledger(unit.connection).forget_heard(to_ms(now) - kept_ms)
                 forget_feedback(unit.connection, to_ms(now) - FEEDBACK_KEPT_MS)
+                kept = timedelta(days=self._settings.soft_bounce_days)
+                forget_soft_bounces(unit.connection, now - kept)
         self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:

@@ -16,6 +16,7 @@ from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
 from shared.store.database import Database, copy_rows, dialect_of
 from shared.wire.events import Event
+from shared.wire.suppressions import FOR_NOW
 
 _TYPES: Final[dict[str, Type]] = {
     "send_id": "text", "occurrence": "bigint", "supporter_id": "text", "partition": "bigint",
@@ -198,9 +199,9 @@ class FrozenSets:
         frozen set yet.
         """
         found: dict[int, list[str]] = {}
-        scopes = ("everything", f"topic:{topic}", f"send:{send_id}")
+        scopes = ("everything", FOR_NOW, f"topic:{topic}", f"send:{send_id}")
         suppressed = (
-            "exists (select 1 from suppression x where x.subject = {} and x.scope in (?, ?, ?))"
+            "exists (select 1 from suppression x where x.subject = {} and x.scope in (?, ?, ?, ?))"
         )
         for supporter_id, partition in self._db.execute(
             "select m.supporter_id, m.partition from membership m"
