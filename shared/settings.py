@@ -99,6 +99,10 @@ class SenderSettings(Section):
     soft_bounce_days: float = Field(14.0, gt=0, description="within so many days")
     soft_suppressed_days: float = Field(30.0, gt=0, description="for so many days")
 
+    suppression_list_seconds: float = Field(
+        3600.0, ge=0, description="how often SES's own suppression list is read on; 0: never"
+    )
+
     def check_settle_window(self) -> None:
         """Raises Misconfigured when Amazon could still take a request that we have settled.
 

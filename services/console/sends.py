@@ -171,6 +171,32 @@ def settle(
     _order(context, name, said, lambda it, by: orders.settled(it, how, by), as_json=as_json)
 
 
+@app.command("retry")
+def retry(
+    context: typer.Context,
+    name: NAME,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Send again what SES refused, once the cause is mended. Nobody gets it twice."""
+    around = here(context)
+    with around.log() as log:
+        orders.retried(standing_of(read_table(log), name, around.now()), _nobody(around))
+    failed = around.services.get("sender", "/ask/failed", send=name)["failed"]
+    number = sum(each["number"] for each in failed if each["retriable"])
+    if not as_json:
+        around.screen.table(
+            [Column("failed", number=True), Column("again", wrap=False), Column("why")],
+            [[e["number"], "yes" if e["retriable"] else "no", e["reason"]] for e in failed],
+        )
+    if not number:
+        raise NotPossible(f"nothing of {name} was refused by SES: there is nothing to send again")
+    if not yes:
+        _confirm(around, f"Send {some(number, 'message')} again? Is it mended? Type yes: ")
+    said = f": {some(number, 'message')} that SES refused go out again"
+    _order(context, name, said, orders.retried, as_json=as_json)
+
+
 app.command("launch")(approving.launch)
 app.command("schedule")(approving.schedule)
 app.command("forecast")(show_forecast)

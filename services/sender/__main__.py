@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from services.sender.account import Limits
@@ -23,6 +23,7 @@ from services.sender.schema import LEDGER_DDL
 from services.sender.ses_account import SesAccount
 from services.sender.ses_gateway import SesGateway
 from services.sender.soft_bounces import SoftBounces, SoftRule
+from services.sender.suppression_list import SuppressionListReading
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
 from shared.clock import SystemClock
@@ -62,8 +63,13 @@ class Sender:
         shared = dialect_of(dispatching.connection) == "postgres"
         limits = Limits(own.rate, own.daily_reserve, own.account_seconds)
         self._ses_account = SesAccount(region=own.region, endpoint=own.ses_endpoint)
+        asking = self._store.sibling()
+        reading = SuppressionListReading(
+            asking, self._ses_account.suppressed, self._suppressions, settings.identity_secret(),
+            settings.partitions, own.suppression_list_seconds, clock, metrics,
+        )  # fmt: skip
         self._account = AccountWatch(
-            self._store.sibling(), self._ses_account.account, limits, clock, metrics
+            asking, self._ses_account.account, limits, clock, metrics, reading.step
         )
 
         def pace(row: int, rate: Callable[[], float]) -> Pace:
@@ -142,6 +148,10 @@ class Sender:
     def _orders(self) -> Orders:
         tables = self._dispatcher.tables
         return tables.orders if tables is not None else Orders()
+
+    def _suppressions(self) -> Mapping[str, Mapping[str, str]] | None:
+        tables = self._dispatcher.tables
+        return tables.suppressions if tables is not None else None
 
     def _erased(self) -> frozenset[str]:
         tables = self._dispatcher.tables

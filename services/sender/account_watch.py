@@ -39,8 +39,13 @@ class AccountWatch:
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        otherwise: Callable[[], None] = lambda: None,
     ) -> None:
-        """`store`: a sibling for this thread. `ask` raises RetryLater when SES does not say."""
+        """`store`: a sibling for this thread. `ask` raises RetryLater when SES does not say.
+
+        `otherwise`: another question to SES, while this one is not due.
+        """
+        self._otherwise = otherwise
         self._store, self._ask, self._limits = store, ask, limits
         self._clock, self._metrics = clock, metrics
         self._journal = Journal("sender.account")
@@ -80,7 +85,8 @@ class AccountWatch:
             while not self._stopping.is_set():
                 self._woken.clear()
                 try:
-                    self.look()
+                    if not self.look():
+                        self._otherwise()
                 except RetryLater as error:
                     self._journal.warning("sender.account_unknown", reason=str(error))
                 self._asked_once = True
@@ -88,8 +94,11 @@ class AccountWatch:
         except BaseException as error:  # noqa: BLE001 - the dispatcher must hear of it
             self._failure = error
 
-    def look(self) -> None:
-        """Read what is known; ask SES when it is time and nobody else does. Raises RetryLater."""
+    def look(self) -> bool:
+        """Read what is known; ask SES when it is time and nobody else does: whether we did.
+
+        Raises RetryLater.
+        """
         self._known = read_account(self._store.connection)
         self._decide()
         now_ms = to_ms(self._clock.now())
@@ -98,17 +107,18 @@ class AccountWatch:
             wait = account.SOONEST_SECONDS
         before_ms = now_ms - int(wait * 1000)
         if self._known.asked_ms > before_ms:
-            return
+            return False
         with self._store.unit() as unit:
             mine = claim(unit.connection, now_ms, before_ms)
         if not mine:
-            return
+            return False
         self._in_question = False
         said = self._ask()
         with self._store.unit() as unit:
             write_account(unit.connection, said, to_ms(self._clock.now()))
         self._known = read_account(self._store.connection)
         self._decide()
+        return True
 
     def _decide(self) -> None:
         age_ms = to_ms(self._clock.now()) - self._known.known_ms

@@ -48,12 +48,16 @@ class SettleOrder:
 
 @dataclass(slots=True)
 class Orders:
-    """What people have ordered, as far as the sender knows it."""
+    """What people have ordered, as far as the sender knows it.
+
+    `retry`: send to when it was ordered, in milliseconds.
+    """
 
     halted: bool = False
     paused: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     settle: dict[str, SettleOrder] = field(default_factory=dict)
+    retry: dict[str, int] = field(default_factory=dict)
     configuration_set: str = "doorstep"
     warm_ups: WarmUps = field(default_factory=WarmUps)
     providers: Providers = field(default_factory=Providers)

@@ -33,6 +33,10 @@ IN_DOUBT = (
     "message_id, send_id, partition, resend, attempt, attempted_ms, settle_after_ms, deadline_ms"
 )
 LISTED = "in (select value from json_each(?))"
+RETRIABLE = (
+    "state = 'failed' and settled = 1 and attempt > 0 and batch_id is not null and to_address <> ''"
+)
+"""SES was called and refused, and the rendered mail is still there."""
 EVERYTHING = "*"
 """In the place of a send: held is all there is."""
 SLOT_MS = 500
@@ -305,6 +309,23 @@ class Ledger:
             fact.state, fact.attempt = "unconfirmed", fact.attempt + 1
         return facts
 
+    def retry(
+        self, send_id: str, ordered_ms: int, partitions: Sequence[int], last_ms: int, now_ms: int
+    ) -> int:
+        """Up to 500 that SES refused before an operator's order are ready once more; how many.
+
+        Only what certainly was not taken: nothing in doubt, nothing that ended otherwise.
+        `last_ms`: what is due by then is left as it is.
+        """
+        self._db.execute(
+            "update message set state = 'ready', reason = null, updated_ms = ? where entry_no in ("
+            f"select entry_no from message where {RETRIABLE} and send_id = ? and updated_ms < ?"
+            " and (deadline_ms is null or deadline_ms > ?)"
+            f" and partition {NUMBERS_LISTED} limit 500)",
+            (now_ms, send_id, ordered_ms, last_ms, json.dumps(partitions)),
+        )
+        return self._db.changes()
+
     def overdue(self, before_ms: int, partitions: Sequence[int], limit: int) -> set[str]:
         """Ready messages whose effective deadline has passed."""
         return self._ids(
@@ -469,9 +490,14 @@ class Ledger:
     def _closed(self, facts: list[Fact]) -> list[Fact]:
         """After a final state: a batch's content goes when no row needs it any more.
 
-        What is unconfirmed keeps it, since an operator may still order it resent.
+        What is unconfirmed, or was refused by SES, keeps it: an operator may still order it sent.
         """
-        done = [f for f in facts if f.batch_id is not None and f.state != "unconfirmed"]
+        done = [
+            fact for fact in facts
+            if fact.batch_id is not None
+            and fact.state != "unconfirmed"
+            and not (fact.state == "failed" and fact.attempt)
+        ]  # fmt: skip
         if done:
             counts = Counter(fact.batch_id for fact in done)
             self._db.execute(

@@ -18,7 +18,7 @@ from services.sender import account
 from services.sender.account import MEANING, Limits
 from services.sender.account_rows import Known, read_account
 from services.sender.gates import sent_on
-from services.sender.ledger import EVERYTHING
+from services.sender.ledger import EVERYTHING, RETRIABLE
 from shared.clock import from_ms
 from shared.errors import RetryLater
 from shared.programme.warm_ups import WarmUps
@@ -52,6 +52,7 @@ class Questions:
             Route("/ask/outcome", self._outcome),
             Route("/ask/books", self._books),
             Route("/ask/account", self._account),
+            Route("/ask/failed", self._failed),
         ]
 
     def _outcome(self, request: Request) -> JSONResponse:
@@ -94,6 +95,27 @@ class Questions:
                 "holds_all": bool(held) and held[0][1] == EVERYTHING,
                 "account_stopped": stopped,
                 "account_remarks": remarks,
+            }
+        )
+
+    def _failed(self, request: Request) -> JSONResponse:
+        """Why messages of a send failed, the most frequent reason first, and whether SES may be
+        asked again for them.
+        """
+        send = request.query_params.get("send")
+        if not send:
+            return JSONResponse({"error": "wanted: ?send=NAME"}, status_code=400)
+        rows = self._rows(
+            f"select reason, case when {RETRIABLE} then 1 else 0 end, count(*) from message"
+            " where send_id = ? and state = 'failed' group by 1, 2 order by 3 desc, 1",
+            send,
+        )
+        return JSONResponse(
+            {
+                "failed": [
+                    {"reason": reason or "", "retriable": bool(can), "number": number}
+                    for reason, can, number in rows
+                ]
             }
         )
 

@@ -7,6 +7,7 @@ intake_turn: gives out numbers and stays empty. pace: what all senders on one Po
 send together. account: what SES said of it.
 send_fate: what SES told of a send's mails, counted by minute; send_trouble: which bounces and
 complaints were counted. warm_up_day: mails of a warming domain by day.
+suppression_list: how far SES's own was read.
 soft_bounce: of an inbox, lately; soft_suppression: which inboxes get no mail, and until when.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
@@ -98,6 +99,10 @@ LEDGER_DDL: Final = (
     """create table soft_suppression(
         address_key text primary key, partition integer not null, until_ms integer not null
     ) strict, without rowid""",
+    """create table suppression_list(
+        one integer primary key, asked_ms integer not null, since_ms integer not null,
+        newest_ms integer not null, token text
+    ) strict""",
     """create table send_trouble(
         trouble text primary key, told_ms integer not null
     ) strict, without rowid""",

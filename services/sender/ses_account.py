@@ -5,13 +5,15 @@ SES takes one request a second of these. None is repeated in here: who asks asks
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.sender.account import Account
+from services.sender.suppression_list import Listed, Page, WrongToken
 from shared.errors import Misconfigured, RetryLater
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
+
+
+PAGE_SIZE = 500
+WRONG_TOKEN = frozenset({"InvalidNextTokenException", "BadRequestException"})
 
 
 class NoAnswer(RetryLater):
@@ -64,6 +70,31 @@ class SesAccount:
             ) from error
         except (BotoCoreError, KeyError, TypeError, ValueError) as error:
             raise NoAnswer(f"SES does not answer GetAccount: {type(error).__name__}") from error
+
+    def suppressed(self, since: datetime | None, token: str | None) -> Page:
+        """A page of the account's suppression list. Raises NoAnswer, WrongToken."""
+        asked: dict[str, Any] = {"PageSize": PAGE_SIZE}
+        asked |= {} if since is None else {"StartDate": since}
+        asked |= {} if token is None else {"NextToken": token}
+        try:
+            said = self._client.list_suppressed_destinations(**asked)
+            listed = [
+                Listed(one["EmailAddress"], one["Reason"], one["LastUpdateTime"])
+                for one in said.get("SuppressedDestinationSummaries", [])
+            ]
+        except ClientError as error:
+            detail = error.response.get("Error", {})
+            if token is not None and detail.get("Code") in WRONG_TOKEN:
+                raise WrongToken from error
+            raise NoAnswer(
+                f"SES refuses ListSuppressedDestinations: {detail.get('Code')} (the sender's "
+                "credentials need ses:ListSuppressedDestinations; "
+                "DOORSTEP_SENDER__SUPPRESSION_LIST_SECONDS=0 does without)"
+            ) from error
+        except (BotoCoreError, KeyError, TypeError, ValueError) as error:
+            name = type(error).__name__
+            raise NoAnswer(f"SES does not answer ListSuppressedDestinations: {name}") from error
+        return Page(listed, said.get("NextToken"))
 
     def close(self) -> None:
         self._client.close()

@@ -70,6 +70,14 @@ class SoftBounces:
             )
             unit.emit(own[key], self._suppression(key, now))
 
+    def any_due(self, database: Database, now: datetime) -> bool:
+        """Whether there is anything to lift."""
+        return bool(
+            database.execute(
+                "select 1 from soft_suppression where until_ms <= ? limit 1", (to_ms(now),)
+            ).fetchall()
+        )
+
     def lift(self, unit: Unit, owned: Sequence[int], now: datetime) -> None:
         """Lift what has lasted long enough, of owned partitions; forget what was long ago."""
         database = unit.connection

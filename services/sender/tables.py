@@ -135,6 +135,9 @@ class SenderTables:
         _keep(self._orders.cancelled, order.send_id, wanted=order.cancelled)
         if not order.paused and order.settle is None:
             self.resumed_ms[order.send_id] = ordered_ms
+        self._orders.retry.pop(order.send_id, None)
+        if order.retry:
+            self._orders.retry[order.send_id] = ordered_ms
         if order.settle is None:
             self._orders.settle.pop(order.send_id, None)
         else:

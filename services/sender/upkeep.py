@@ -75,13 +75,15 @@ class Upkeep:
         self._cancel(owned, now)
         if to_ms(now) >= self._next_settle_ms:
             self._next_settle_ms = to_ms(now) + SETTLE_EVERY_MS
+            self._retry(owned, now)
             self._settle(owned, now)
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
-            with self._store.unit() as unit:
-                unit.check(*owned)
-                self._soft_bounces.lift(unit, owned, now)
+            if self._soft_bounces.any_due(self._store.connection, now):
+                with self._store.unit() as unit:
+                    unit.check(*owned)
+                    self._soft_bounces.lift(unit, owned, now)
         if to_ms(now) >= self._next_forget_ms:
             self._next_forget_ms = to_ms(now) + FORGET_EVERY_MS
             kept_ms = KEPT_MS + (SILENT_WINDOWS + 1) * self._window_ms
@@ -106,6 +108,21 @@ class Upkeep:
             ledger = Ledger(self._store.connection)
             while ids := ledger.ready_of(send_id, owned, CHUNK):
                 self._finish(owned, ids, "cancelled", "the send was cancelled", now)
+
+    def _retry(self, owned: list[int], now: datetime) -> None:
+        """What SES refused, where somebody has mended the cause and ordered it."""
+        orders = self._orders()
+        last_ms = to_ms(now) + self.margin_ms()
+        for send_id, ordered_ms in sorted(orders.retry.items()):
+            again = send_id not in orders.cancelled
+            while again:
+                with self._store.unit() as unit:
+                    unit.check(*owned)
+                    again = bool(
+                        Ledger(unit.connection).retry(
+                            send_id, ordered_ms, owned, last_ms, max(to_ms(now), ordered_ms)
+                        )
+                    )
 
     def _finish(
         self,

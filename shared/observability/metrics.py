@@ -93,6 +93,9 @@ class Metrics:
         self.parked = self._gauge(
             "doorstep_parked_messages", "Messages that wait because their mailbox provider is full."
         )
+        self.suppressions_from_ses = self._counter(
+            "doorstep_suppressions_from_ses", "Inboxes taken over from SES's own suppression list."
+        )
         self.sends_held = self._counter(
             "doorstep_sends_held", "Sends that the sender held by itself, by what made it.", "why"
         )

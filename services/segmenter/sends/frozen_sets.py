@@ -127,11 +127,13 @@ class FrozenSets:
         )
 
     def outcomes(self, events: Iterable[Event]) -> None:
-        """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted."""
+        """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted, and
+        what failed may have been sent again.
+        """
         self._each(
             "update frozen set state = ?, settled = ?, reason = ?"
             " where send_id = ? and occurrence = ? and supporter_id = ?"
-            " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
+            " and (state is null or state in ('unconfirmed', 'failed') or ? = 'accepted')",
             [
                 (e.kind, int(e.settled), e.reason, e.send_id, e.occurrence, e.supporter_id, e.kind)
                 for e in events

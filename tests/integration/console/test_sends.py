@@ -348,3 +348,25 @@ def test_a_newly_qualifies_send_is_as_large_as_the_segmenter_says(
     assert "whoever enters its segment from now on" in stage.said("send", "status", "ask")
     segmenter.answers["books"] = BOOKS | {"frozen": 0}
     assert "Nobody has entered its segment" in stage.said("send", "status", "ask")
+
+
+def test_a_retry_says_what_failed_and_asks_before_it_is_sent_again(
+    applied: Stage, segmenter: Service, renderer: Service
+) -> None:
+    failed = [
+        {"reason": "MessageRejected: bad", "retriable": True, "number": 25},
+        {"reason": "area.venue is missing", "retriable": False, "number": 3},
+    ]
+    sender = applied.service("sender", failed={"failed": failed})
+    assert "has not been launched" in applied.refused("send", "retry", "ask")
+    applied.said("send", "launch", "ask", "--yes")
+    assert "say --yes" in applied.refused("send", "retry", "ask")
+    assert not order(applied).retry
+    said = applied.said("send", "retry", "ask", "--yes")
+    assert "MessageRejected: bad" in said
+    assert "ask: 25 messages that SES refused go out again" in said
+    assert order(applied).retry
+    applied.said("send", "pause", "ask")
+    assert not order(applied).retry, "an order to retry is for once"
+    sender.answers["failed"] = {"failed": failed[1:]}
+    assert "nothing to send again" in applied.refused("send", "retry", "ask", "--yes")
