@@ -43,6 +43,8 @@ class Holding:
         last ordered to go on. Of two senders that hold one at the same time both tell, under one
         id.
         """
+        if not trips:
+            return
         ledger = Ledger(unit.connection)
         held = ledger.holds()
         for send_id, trip in sorted(trips.items()):

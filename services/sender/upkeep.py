@@ -55,6 +55,7 @@ class Upkeep:
     ) -> None:
         self._store, self._settings, self._orders = store, settings, orders
         self._rate, self._soft_bounces = rate, soft_bounces
+        self._retried: set[tuple[str, int, tuple[int, ...]]] = set()
         self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
@@ -113,7 +114,8 @@ class Upkeep:
         """What SES refused, where somebody has mended the cause and ordered it."""
         orders = self._orders()
         last_ms = to_ms(now) + self.margin_ms()
-        for send_id, ordered_ms in sorted(orders.retry.items()):
+        done = {(send_id, ordered_ms, tuple(owned)) for send_id, ordered_ms in orders.retry.items()}
+        for send_id, ordered_ms, _ in sorted(done - self._retried):
             again = send_id not in orders.cancelled
             while again:
                 with self._store.unit() as unit:
@@ -123,6 +125,7 @@ class Upkeep:
                             send_id, ordered_ms, owned, last_ms, max(to_ms(now), ordered_ms)
                         )
                     )
+        self._retried = done
 
     def _finish(
         self,
