@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.console.forecasting import Capacity, Queued, forecast, in_order, remedies
@@ -47,6 +47,7 @@ capacities = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(sends, capacities)
 def test_everybody_is_mailed_late_or_beyond_sight_and_nothing_goes_too_fast(
     queue: list[Queued], capacity: Capacity
@@ -100,6 +101,7 @@ def test_no_quota_at_all_has_no_end() -> None:
     assert (said.begins, said.ends, said.holds) == (None, None, False)
 
 
+@settings(deadline=None)
 @given(st.integers(100, 20_000), st.floats(1, 50), st.floats(0.2, 0.9))
 def test_the_rate_that_is_asked_for_is_enough_and_hardly_too_much(
     people: int, rate: float, share: float

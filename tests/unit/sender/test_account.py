@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sender.account import (
@@ -89,6 +89,7 @@ def test_what_is_not_wrong_yet_is_said() -> None:
     assert "only verified" in remarks(replace(SOUND, production_access=False))[0]
 
 
+@settings(deadline=None)
 @given(accounts, limits)
 def test_ses_is_asked_at_most_once_a_second_and_before_the_quota_can_end(
     account: Account, limits: Limits
@@ -99,6 +100,7 @@ def test_ses_is_asked_at_most_once_a_second_and_before_the_quota_can_end(
         assert wait * ceiling(account, limits) <= quota_left(account, limits)
 
 
+@settings(deadline=None)
 @given(accounts)
 def test_what_is_kept_in_the_ledger_is_what_was_said(account: Account) -> None:
     assert Account.from_json(account.as_json()) == account

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sender.breakers import FailuresInARow, Fates, Rules, newest, trip
@@ -50,6 +50,7 @@ def test_a_limit_of_nought_is_none() -> None:
     assert failures.trip("spring", "bad") is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Fates, counts, counts, counts), max_size=30), st.integers(1, 2_000))
 def test_the_newest_slots_are_taken_until_the_window_is_full(
     slots: list[Fates], window: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sender.last_look import Candidate
@@ -36,6 +36,7 @@ def row(number: int, partition: int = 0, send: str = "s") -> Candidate:
                      "n@example.org", "x@gmail.com", "b", 0, 0)  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["gmail", "yahoo"]), max_size=30), st.integers(1, 7))
 def test_parked_rows_come_back_in_order_and_once(providers: list[str], limit: int) -> None:
     parked = Parked()
