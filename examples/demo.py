@@ -56,7 +56,7 @@ class Demo:
         csv_file = self.make_supporters()
         self.say("Starting segmenter, renderer, sender, tracker and an SES sandbox")
         self.stage.start()
-        self.stage.switch(bounce_rate=0.012, complaint_rate=0.001, latency_ms=5)
+        self.stage.switch(bounce_rate=0.012, complaint_rate=0.0002, latency_ms=5)
         self.say(f"Importing {self.people:,} supporters")
         self.doorstep("import", "supporters", str(csv_file), "--source", "sign-ups", "--wait")
         self.say("The programme: plan, apply, count")

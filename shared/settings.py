@@ -76,13 +76,40 @@ class SenderSettings(Section):
         "lean", description="how SES is called; behind a proxy it is boto3 in any case"
     )
     window: int = Field(16, ge=1, le=64, description="calls in flight, and in doubt after a kill")
-    rate: float = Field(50.0, gt=0, description="messages a second, of all senders together")
+    rate: float | None = Field(
+        None, gt=0,
+        description="most messages a second, of all senders together; unset: 0.9 of SES's limit",
+    )  # fmt: skip
+    account_seconds: float = Field(60.0, ge=1, description="how often SES is asked of the account")
+    daily_reserve: int = Field(0, ge=0, description="of SES's daily quota, left for other mail")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="to reach SES")
     read_timeout_seconds: float = Field(30.0, gt=0, description="then the answer is in doubt")
     settle_seconds: float = Field(3600.0, gt=0, description="wait for a SES event when in doubt")
     last_look_seconds: float = Field(2.0, gt=0, description="a look older than this is repeated")
     table_age_seconds: float = Field(30.0, gt=0, description="no call on older tables")
     deadline_margin_seconds: float = Field(10.0, ge=0, description="clock skew and margin")
+
+    breaker_window: int = Field(10_000, ge=1, description="newest fates that breakers look at")
+    breaker_least: int = Field(200, ge=1, description="fewer fates of a send trip nothing")
+    breaker_bounces: float = Field(
+        0.05, ge=0, lt=1, description="a larger share of hard bounces holds a send; 0: never"
+    )
+    breaker_complaints: float = Field(
+        0.001, ge=0, lt=1, description="a larger share of complaints holds a send; 0: never"
+    )
+    breaker_failures: int = Field(
+        25, ge=0, description="so many refusals by SES in a row hold a send; 0: never"
+    )
+
+    soft_bounces: int = Field(
+        3, ge=0, description="so many soft bounces suppress an inbox for a while; 0: never"
+    )
+    soft_bounce_days: float = Field(14.0, gt=0, description="within so many days")
+    soft_suppressed_days: float = Field(30.0, gt=0, description="for so many days")
+
+    suppression_list_seconds: float = Field(
+        3600.0, ge=0, description="how often SES's own suppression list is read on; 0: never"
+    )
 
     def check_settle_window(self) -> None:
         """Raises Misconfigured when Amazon could still take a request that we have settled.

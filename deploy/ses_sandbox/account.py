@@ -77,6 +77,8 @@ class Account:
             raise refusals.sending_paused()
         if not switches.mail_from_verified:
             raise refusals.mail_from_not_verified(domain_of(sender))
+        if switches.content_rejected:
+            raise refusals.message_rejected("Message content is rejected.")
         quota = switches.daily_quota
         if quota >= 0 and self._sent.total(now) + recipients > quota:
             raise refusals.quota_exceeded()

@@ -105,5 +105,5 @@ def unknown_operation(method: str, path: str) -> Refusal:
     return Refusal(
         404,
         "UnknownOperationException",
-        f"The sandbox serves SendEmail and GetAccount, not {method} {path}.",
+        f"The sandbox serves SendEmail, GetAccount and the suppression list, not {method} {path}.",
     )

@@ -34,6 +34,7 @@ from deploy.ses_sandbox.settings import (
 )
 from deploy.ses_sandbox.signer import Signer
 from deploy.ses_sandbox.signing import prepare_identity
+from deploy.ses_sandbox.suppression_list import SuppressionList
 
 
 class DirectoryInUse(Exception):
@@ -51,6 +52,7 @@ class Sandbox:
         self.certificate_path = signing.certificate_path
         self._board = SwitchBoard(switches)
         self._journal = Journal(directory / "requests.jsonl")
+        self._suppressed = SuppressionList(directory / "suppressed.jsonl")
         self._queue = EventQueue(directory / "events.sqlite3", fsync=settings.fsync)
         found = recover(mails, self._queue, self._journal, switches, identity)
         log("sandbox.recovered", **asdict(found))
@@ -113,10 +115,10 @@ class Sandbox:
                 return await self._send_email.answer(request)
             case "GET", "/v2/email/account":
                 return self._get_account(request)
-            case "GET", "/sandbox/switches":
-                return _json(self._board.now.model_dump())
-            case "PUT", "/sandbox/switches":
-                return self._throw_switches(request)
+            case "GET" | "PUT", "/v2/email/suppression/addresses":
+                return self._suppression_list(request)
+            case "GET" | "PUT", "/sandbox/switches":
+                return self._switches(request)
             case "GET", "/sandbox/report":
                 return _json({**self._journal.sums.report(), "events": self._queue.counts()})
             case method, path:
@@ -130,7 +132,19 @@ class Sandbox:
             return refusal.answer()
         return Answer(200, self._account.describe(self.clock(), switches))
 
-    def _throw_switches(self, request: Request) -> Answer:
+    def _suppression_list(self, request: Request) -> Answer:
+        now = self.clock()
+        try:
+            check_signature_date(request.headers, now, self._board.now.validity_seconds)
+            if request.method == "PUT":
+                return Answer(200, self._suppressed.put(request.body, now))
+            return Answer(200, self._suppressed.page(request.query))
+        except Refusal as refusal:
+            return refusal.answer()
+
+    def _switches(self, request: Request) -> Answer:
+        if request.method == "GET":
+            return _json(self._board.now.model_dump())
         try:
             switches = self._board.throw(read_changes(request.body))
         except WrongSwitch as wrong:

@@ -82,6 +82,9 @@ class Switches(BaseModel):
     mail_from_verified: bool = Field(
         default=True, description="off: refuse all with MailFromDomainNotVerifiedException"
     )
+    content_rejected: bool = Field(
+        default=False, description="refuse all with MessageRejected, one by one"
+    )
     production_access: bool = Field(default=True, description="what GetAccount says")
     enforcement_status: Literal["HEALTHY", "PROBATION", "SHUTDOWN"] = Field(
         default="HEALTHY", description="what GetAccount says"

@@ -21,7 +21,6 @@ from services.console.launching import (
     Counted,
     check_count,
     check_times,
-    forecast_seconds,
     read_count,
     read_due,
     warnings,
@@ -29,6 +28,7 @@ from services.console.launching import (
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import ProgrammeTable, order, read_table, send_order_record
 from services.console.screen import Cell, duration, moment, number, some
+from services.console.sending import permitted_rate
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured, RetryLater
 from shared.log.record import Record
@@ -45,7 +45,9 @@ JSON = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What somebody is asked to approve. `due_at` None: at once."""
+    """What somebody is asked to approve. `due_at` None: at once. `rate`: messages a second, None
+    where nobody knows.
+    """
 
     send: Send
     standing: Standing
@@ -53,6 +55,7 @@ class Proposal:
     counted: Counted
     due_at: datetime | None
     zone: ZoneInfo | None
+    rate: float | None
 
 
 def launch(
@@ -136,7 +139,8 @@ def _propose(
             f"{send.name}: the trial render found {some(len(faults), 'fault')}; nothing was "
             f"launched. Mend the template, apply, and launch again\n{listed}"
         )
-    return Proposal(send, standing, pinned, counted, due_at, table.zone)
+    rate = permitted_rate(around)
+    return Proposal(send, standing, pinned, counted, due_at, table.zone, rate)
 
 
 def _approve(
@@ -147,7 +151,8 @@ def _approve(
     due_at = proposal.due_at or around.now()
     if not quiet:
         around.screen.out.print(_summary(around, proposal))
-    for warning in warnings(send, counted, due_at, around.now(), around.settings.sender):
+    told = warnings(send, counted, due_at, around.now(), around.settings.sender, proposal.rate)
+    for warning in told:
         around.screen.warn(warning)
     going_on = send.mode == "newly_qualifies"
     if count is not None:
@@ -244,10 +249,9 @@ def _summary(around: Surroundings, proposal: Proposal) -> Table:
         rows.append(("Deadline", _when(send.deadline, around.now(), proposal.zone)))
     if send.until:
         rows.append(("Until", _when(send.until, around.now(), proposal.zone)))
-    sender = around.settings.sender
-    seconds = max(1.0, forecast_seconds(counted.mailable, sender))
-    pace = f"{duration(seconds)} at {sender.rate:g} a second"
-    rows += [("Takes", pace)] if send.mode == "once" else []
+    if send.mode == "once" and proposal.rate is not None:
+        seconds = max(1.0, counted.mailable / proposal.rate)
+        rows.append(("Takes", f"{duration(seconds)} at {proposal.rate:g} a second"))
     rows.append(("Trial", Text("every variant and edition renders", "green")))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

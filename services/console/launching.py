@@ -70,25 +70,25 @@ def check_times(send: Send, due_at: datetime, now: datetime, settings: SenderSet
         )
 
 
-def forecast_seconds(count: int, settings: SenderSettings) -> float:
-    """How long the mail of `count` people takes at the sender's rate, when nothing else goes."""
-    return count / settings.rate
-
-
 def warnings(
-    send: Send, counted: Counted, due_at: datetime, now: datetime, settings: SenderSettings
+    send: Send,
+    counted: Counted,
+    due_at: datetime,
+    now: datetime,
+    settings: SenderSettings,
+    rate: float | None,
 ) -> list[str]:
-    """What should be known before a yes."""
+    """What should be known before a yes. `rate`: messages a second, None where nobody knows."""
     found = []
     last = last_moment(send, settings)
     begin = max(due_at, now)
-    if last is not None:
+    if last is not None and rate is not None:
         left = (last - begin).total_seconds()
-        needed = forecast_seconds(counted.mailable, settings)
+        needed = counted.mailable / rate
         if needed > left:
-            reached = int(left * settings.rate)
+            reached = int(left * rate)
             found.append(
-                f"At {settings.rate:g} a second this takes {duration(needed)}, and the deadline "
+                f"At {rate:g} a second this takes {duration(needed)}, and the deadline "
                 f"leaves {duration(left)}: some {number(counted.mailable - reached)} would expire"
             )
     if send.areas and counted.unplaced:

@@ -85,6 +85,17 @@ def settled(standing: Standing, how: Literal["leave", "resend"], by: Orderer) ->
     return _copy(standing.order, by, settle=how)
 
 
+def retried(standing: Standing, by: Orderer) -> SendOrder:
+    """The order that sends again what SES refused; also of a send that is finished."""
+    if standing.order is None:
+        raise NotPossible(f"{standing.name} has not been launched: nothing of it can have failed")
+    if standing.halted:
+        raise NotPossible("everything is halted: lift that first with `doorstep halt --lift`")
+    if standing.order.cancelled:
+        raise NotPossible(f"{standing.name} is cancelled: nothing more of it goes out")
+    return _copy(standing.order, by, retry=True, paused=False)
+
+
 def approved(standing: Standing, count: int, by: Orderer) -> SendOrder:
     """The order that lets a held send go, with the size of the frozen audience approved."""
     return _copy(_order_of(standing, "approve"), by, approved_count=count)
@@ -185,6 +196,6 @@ def _order_of(standing: Standing, verb: str) -> SendOrder:
 
 
 def _copy(order: SendOrder, by: Orderer, **changes: object) -> SendOrder:
-    """The order with changes. A settle order is for once: no other order carries it on."""
-    update = {"settle": None, **changes, "ordered_at": by.at, "ordered_by": by.name}
+    """The order with changes. To settle or retry is for once: no other order carries it on."""
+    update = {"settle": None, "retry": False, **changes, "ordered_at": by.at, "ordered_by": by.name}
     return order.model_copy(update=update)

@@ -34,6 +34,7 @@ REASONS: Final = {
     "bounced": "their present address does not work",
     "no_consent": "no consent is on record",
     "hard_bounce": "their inbox does not work",
+    "soft_bounces": "their inbox refused mail again and again, and gets none for a while",
     "suppressed": "their inbox is suppressed, or they said no to this topic or send",
     "erased": "erased at their wish",
     "excluded": "excluded from this send",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,21 @@ STYLES: Final[dict[State, str]] = {
     "cancelled": "dim",
     "empty": "dim",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrances:
+    """What the sender says stands in the way of a send, or may do so soon.
+
+    `held`: why it holds the send back, until somebody resumes it, or, where it `holds_all`,
+    releases the ledger. `account_stopped`: why no mail
+    at all can go; that ends by itself. `account_remarks`: what to know though mail goes.
+    """
+
+    held: str | None = None
+    holds_all: bool = False
+    account_stopped: str | None = None
+    account_remarks: tuple[str, ...] = ()
 
 
 def goes_on(programme: ProgrammeTable, name: str) -> bool:
@@ -110,16 +126,25 @@ def head(programme: ProgrammeTable, standing: Standing) -> RenderableType:
 
 
 def body(
-    programme: ProgrammeTable, standing: Standing, books: Books, hold: str | None, width: int
+    programme: ProgrammeTable,
+    standing: Standing,
+    books: Books,
+    hindrances: Hindrances,
+    width: int,
 ) -> RenderableType:
-    """The books, as a bar, an equation and tables. `hold`: why the sender holds it back."""
+    """The books, as a bar, an equation and tables, below what the sender says stands in the way."""
     if not books.frozen:
         if goes_on(programme, standing.name):
             return Text(f"Nobody {'has ' * (standing.state not in OVER)}entered its segment.")
         return Text(f"Nobody {'was' if standing.state in OVER else 'is'} in its audience.")
     parts: list[RenderableType] = [Text()]
-    if hold:
-        parts.append(Text(f"The sender holds it back: {hold}", "bold yellow"))
+    if hindrances.held:
+        parts.append(Text(f"The sender holds it back: {hindrances.held}", "bold yellow"))
+        if not hindrances.holds_all:
+            parts.append(Text(f"Let it go on: doorstep send resume {standing.name}", "yellow"))
+    if hindrances.account_stopped and standing.state not in OVER:
+        parts.append(Text(f"No mail goes now: {hindrances.account_stopped}", "bold yellow"))
+    parts += [Text(remark, "yellow") for remark in hindrances.account_remarks]
     parts += [
         books_bar(books, min(width, WIDEST_BAR)),
         Text(equation(books), "" if books.balanced else "bold red"),

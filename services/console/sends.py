@@ -14,6 +14,7 @@ from services.console import approving, orders
 from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
 from services.console.books import read_books
+from services.console.forecast import show_forecast
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
     ProgrammeTable,
@@ -23,7 +24,15 @@ from services.console.programme_topic import (
     send_order_record,
 )
 from services.console.screen import Column, some
-from services.console.send_screen import audience, body, goes_on, head, listed_row, send_data
+from services.console.send_screen import (
+    Hindrances,
+    audience,
+    body,
+    goes_on,
+    head,
+    listed_row,
+    send_data,
+)
 from services.console.send_states import MEANING, OVER
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
@@ -162,8 +171,35 @@ def settle(
     _order(context, name, said, lambda it, by: orders.settled(it, how, by), as_json=as_json)
 
 
+@app.command("retry")
+def retry(
+    context: typer.Context,
+    name: NAME,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Send again what SES refused, once the cause is mended. Nobody gets it twice."""
+    around = here(context)
+    with around.log() as log:
+        orders.retried(standing_of(read_table(log), name, around.now()), _nobody(around))
+    failed = around.services.get("sender", "/ask/failed", send=name)["failed"]
+    number = sum(each["number"] for each in failed if each["retriable"])
+    if not as_json:
+        around.screen.table(
+            [Column("failed", number=True), Column("again", wrap=False), Column("why")],
+            [[e["number"], "yes" if e["retriable"] else "no", e["reason"]] for e in failed],
+        )
+    if not number:
+        raise NotPossible(f"nothing of {name} was refused by SES: there is nothing to send again")
+    if not yes:
+        _confirm(around, f"Send {some(number, 'message')} again? Is it mended? Type yes: ")
+    said = f": {some(number, 'message')} that SES refused go out again"
+    _order(context, name, said, orders.retried, as_json=as_json)
+
+
 app.command("launch")(approving.launch)
 app.command("schedule")(approving.schedule)
+app.command("forecast")(show_forecast)
 
 
 def _order(
@@ -229,7 +265,10 @@ def _status_data(
     data = send_data(programme, standing)
     if standing.state != "draft":
         data["books"] = around.services.get("segmenter", "/ask/books", send=standing.name)
-        data["held_by_sender"] = _hold(around, standing.name)
+        hindrances = _hindrances(around, standing.name)
+        data["held_by_sender"] = hindrances.held
+        data["account_stopped"] = hindrances.account_stopped
+        data["account_remarks"] = hindrances.account_remarks
     return data
 
 
@@ -238,9 +277,9 @@ def _print_status(around: Surroundings, programme: ProgrammeTable, standing: Sta
     around.screen.out.print(head(programme, standing))
     if standing.state != "draft":
         books = read_books(around.services.get("segmenter", "/ask/books", send=standing.name))
-        hold = _hold(around, standing.name)
+        hindrances = _hindrances(around, standing.name)
         width = around.screen.out.width
-        around.screen.out.print(body(programme, standing, books, hold, width))
+        around.screen.out.print(body(programme, standing, books, hindrances, width))
 
 
 def _watch(
@@ -253,17 +292,22 @@ def _watch(
             standing = standing_of(programme, name, around.now())
             books = read_books(around.services.get("segmenter", "/ask/books", send=name))
             width = around.screen.out.width
-            drawn = body(programme, standing, books, _hold(around, name), width)
+            drawn = body(programme, standing, books, _hindrances(around, name), width)
             live.update(Group(head(programme, standing), drawn), refresh=True)
             if standing.state in OVER:
                 return
             time.sleep(WATCH_SECONDS)
 
 
-def _hold(around: Surroundings, name: str) -> str | None:
-    """Why the sender holds the send back; None when it does not, or cannot be asked."""
+def _hindrances(around: Surroundings, name: str) -> Hindrances:
+    """What the sender says stands in the way; nothing when it cannot be asked."""
     try:
-        held = around.services.get("sender", "/ask/books", send=name).get("held")
+        said = around.services.get("sender", "/ask/books", send=name)
     except NotRunning:
-        return None
-    return str(held) if held else None
+        return Hindrances()
+    return Hindrances(
+        said.get("held"),
+        bool(said.get("holds_all")),
+        said.get("account_stopped"),
+        tuple(said.get("account_remarks", ())),
+    )

@@ -107,6 +107,7 @@ def remarks(metrics: Mapping[str, float]) -> list[str]:
         ("doorstep_unconfirmed_messages", "{} in doubt"),
         ("doorstep_outbox_pending_records", "{} to publish"),
         ("doorstep_partitions_blocked", "{} partitions wait for newer readers"),
+        ("doorstep_account_held", "sends nothing: the SES account does not let it"),
         ("doorstep_disk_stopped", "takes nothing new in: its disk is nearly full"),
     ):
         if count := round(metrics.get(name, 0)):

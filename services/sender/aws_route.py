@@ -64,7 +64,8 @@ def find_route(client: SESV2Client, session: Session) -> Route:
     url = urlsplit(str(found.request.url))
     if found.version != "v4":
         raise OnlyBoto3(f"SES wants the signature {found.version!r}")
-    proxies: dict[str, str] = client.meta.config.proxies or get_environ_proxies(url.geturl())
+    config: Any = client.meta.config  # its stubs do not know what it was made with
+    proxies: dict[str, str] = config.proxies or get_environ_proxies(url.geturl())
     if proxies.get(url.scheme):
         raise OnlyBoto3("there is a proxy before SES")
     secure = url.scheme == "https"
@@ -114,7 +115,9 @@ class KeyRing:
                 self._why_not = "no AWS credentials anywhere"
             else:
                 frozen = found.get_frozen_credentials()
-                self._keys = Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
+                self._keys = Keys(
+                    frozen.access_key or "", frozen.secret_key or "", frozen.token or ""
+                )
         except Exception as error:  # noqa: BLE001 - providers raise what they like
             self._why_not = f"no AWS credentials: {error}"
         finally:
@@ -146,7 +149,7 @@ def _unsigned(client: SESV2Client) -> _FoundError:
 
 def _context(session: Session) -> ssl.SSLContext:
     bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    path = get_cert_path(bundle or True)
+    path = get_cert_path(bundle or True)  # type: ignore[arg-type]  # a path, too
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:

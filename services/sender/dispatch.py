@@ -14,18 +14,23 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
+from services.sender.breakers import FailuresInARow, Trip
 from services.sender.contents import Contents
+from services.sender.gates import Gate, Waiting
 from services.sender.gateway import Answer, MailGateway, OutgoingMail, Verdict
+from services.sender.holding import Holding
 from services.sender.last_look import Candidate, look
 from services.sender.ledger import EVERYTHING, Ledger
 from services.sender.outcomes import tell
 from services.sender.pace import Pace
+from services.sender.picking import Parked, Picking
+from services.sender.provider_pace import ProviderPace
 from services.sender.tables import SenderTables
 from services.sender.upkeep import deadline_margin_ms
 from shared.clock import Clock, to_ms
@@ -71,9 +76,17 @@ class Dispatcher:
         metrics: Metrics,
         *,
         held: Callable[[], bool] = lambda: False,
+        holding: Holding,
+        providers: ProviderPace,
+        on_hold_all: Callable[[], None] = lambda: None,
     ) -> None:
-        """`held`: no call may start now; those in flight come back and are written down."""
-        self._held = held
+        """`held`: no call may start now; those in flight come back and are written down.
+
+        `on_hold_all`: SES has said that no message can go.
+        """
+        self._held, self._holding, self._on_hold_all = held, holding, on_hold_all
+        self._failures = FailuresInARow(settings.breaker_failures)
+        self._waiting, self._parked, self._providers = Waiting(metrics), Parked(), providers
         self._store, self._gateway, self._open_tables = store, gateway, tables
         self._pace, self._settings, self._clock = pace, settings, clock
         self._fail_points, self._metrics = fail_points, metrics
@@ -99,6 +112,10 @@ class Dispatcher:
 
     def start(self) -> None:
         self._thread.start()
+
+    def resumed_ms(self) -> Mapping[str, int]:
+        """When each send was last ordered to go on, as far as is known."""
+        return {} if self.tables is None else self.tables.resumed_ms
 
     def ready(self) -> bool:
         """Whether both tables have been read once."""
@@ -185,6 +202,7 @@ class Dispatcher:
             return
         started: list[tuple[Candidate, OutgoingMail]] = []
         try:
+            self._providers.lease(tables.orders.providers, self._parked.providers(), granted)
             with self._condition:
                 try:
                     started = self._write(tables, granted)
@@ -195,6 +213,8 @@ class Dispatcher:
                     self._in_flight[candidate.message_id] = candidate.partition
         finally:
             self._pace.give_back(granted - len(started))
+            self._providers.give_back()
+            self._metrics.parked.set(self._parked.number)
         self._nothing_ready = bool(granted) and not started
         for candidate, mail in started:
             self._call(candidate, mail, looked_at)
@@ -247,9 +267,8 @@ class Dispatcher:
 
     def _anything_ready(self, tables: SenderTables) -> bool:
         ledger, partitions = Ledger(self._store.connection), sorted(self._partitions)
-        return any(
-            ledger.pick(send_id, partitions, 1) for send_id in _sends(ledger, tables)
-        )  # fmt: skip
+        sends = self._waiting.without(_sends(ledger, tables), self._clock.boot_seconds())
+        return any(ledger.pick(send_id, partitions, 1) for send_id in sends)
 
     def _write(self, tables: SenderTables, granted: int) -> list[tuple[Candidate, OutgoingMail]]:
         """Outcomes and intents. When it raises RetryLater, perhaps both were committed."""
@@ -326,14 +345,20 @@ class Dispatcher:
         if held := ledger.holds():
             unit.check(*partitions)
             ledger.unhold({send_id: tables.resumed_ms.get(send_id, 0) for send_id in held})
-        for send_id in _sends(ledger, tables):
+        gate, boot = Gate(unit.connection, tables.orders.warm_ups, now), self._clock.boot_seconds()
+        self._waiting.tell(gate)
+        picking = Picking(
+            ledger, gate, self._providers, self._parked, self._waiting, partitions, boot
+        )
+        for send_id in self._waiting.without(_sends(ledger, tables), boot):
             while len(started) < granted and looks > 0:
-                candidates = ledger.pick(send_id, partitions, min(looks, granted - len(started)))
+                candidates = picking.next(send_id, min(looks, granted - len(started)))
                 if not candidates:
                     break
                 looks -= len(candidates)
                 going = self._look(unit, ledger, tables, candidates, now)
                 ledger.attempt(going, to_ms(now))
+                gate.spend(going)
                 started.extend((c, self._mail(ledger, tables, c)) for c in going)
             if len(started) >= granted or looks <= 0:
                 break
@@ -385,9 +410,24 @@ class Dispatcher:
         )
         certain = _of(returned, "retry", "throttled", "hold_send", "hold_all", "not_called")
         ledger.put_back([called.candidate.message_id for called in certain], now_ms)
-        held = {c.candidate.send_id: c.answer.reason for c in _of(returned, "hold_send")}
-        ledger.hold(held, now_ms)
+        if certain and self.tables is not None:
+            gate = Gate(unit.connection, self.tables.orders.warm_ups, now)
+            gate.give_back(called.candidate for called in certain)
+        own, resumed_ms = returned[0].candidate.partition, self.resumed_ms()
+        self._holding.hold(unit, own, self._trips(returned), resumed_ms, now)
         tell(unit, facts, now, self._metrics)
+
+    def _trips(self, returned: Sequence[Called]) -> dict[str, Trip]:
+        """Sends to hold after these answers."""
+        trips = {
+            called.candidate.send_id: Trip("refused", called.answer.reason)
+            for called in _of(returned, "hold_send")
+        }
+        for called in _of(returned, "failed"):
+            send_id = called.candidate.send_id
+            if tripped := self._failures.trip(send_id, called.answer.reason):
+                trips.setdefault(send_id, tripped)
+        return trips
 
     def _take_note(self, returned: Iterable[Called]) -> None:
         """What answers mean for the calls to come; their outcomes are still to be written."""
@@ -395,8 +435,9 @@ class Dispatcher:
         for called in returned:
             self._unwritten.append(called)
             self._metrics.attempts.labels(called.answer.verdict).inc()
+            self._failures.note(called.candidate.send_id, called.answer.verdict)
             self._brake(called.answer, boot)
-            self._hold(called.candidate, called.answer, boot)
+            self._hold(called.answer, boot)
 
     def _brake(self, answer: Answer, boot: float) -> None:
         """Nothing but doubt means that SES is down: hold everything, with growing pauses.
@@ -414,7 +455,7 @@ class Dispatcher:
             self._hold_until = max(self._hold_until, boot + pause)
             self._journal.error("sender.only_doubt", in_a_row=self._doubts_in_a_row, pause=pause)
 
-    def _hold(self, candidate: Candidate, answer: Answer, boot: float) -> None:
+    def _hold(self, answer: Answer, boot: float) -> None:
         """What a refusal that cost nothing means for the calls to come."""
         if answer.verdict == "throttled":
             self._pace.slow_down()
@@ -423,11 +464,10 @@ class Dispatcher:
         elif answer.verdict == "hold_all":
             self._hold_until = max(self._hold_until, boot + answer.after_seconds)
             self._journal.error("sender.hold_all", reason=answer.reason)
+            self._on_hold_all()
         elif answer.verdict == "not_called":
             self._must_refresh = True  # we stood still, and the tables with us
             self._next_refresh = 0.0
-        elif answer.verdict == "hold_send":
-            self._journal.error("sender.hold_send", send=candidate.send_id, reason=answer.reason)
 
     def _call(self, candidate: Candidate, mail: OutgoingMail, looked_at: float) -> None:
         """Begin one call, which is not made if the last look has become too old meanwhile."""

@@ -39,16 +39,6 @@ class Answer:
     after_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What GetAccount says. `daily_quota` -1: unlimited."""
-
-    sending_enabled: bool
-    daily_quota: float
-    sent_last_day: float
-    rate: float
-
-
 class MailGateway(Protocol):
     """Hands mail to SES. Never raises for what SES or the network does."""
 
@@ -63,10 +53,6 @@ class MailGateway(Protocol):
         `still_fresh` is asked when the request is signed, directly before it is written; when it
         says no, nothing is written and the verdict is `not_called`. `answered` must not wait.
         """
-        ...
-
-    def account(self) -> Account | None:
-        """None when SES cannot be asked right now."""
         ...
 
     def close(self) -> None: ...

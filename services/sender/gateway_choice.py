@@ -12,14 +12,13 @@ from shared.settings import SenderSettings
 
 def open_gateway(settings: SenderSettings) -> MailGateway:
     """Raises Misconfigured."""
-    timeouts = {
-        "connect_timeout_seconds": settings.connect_timeout_seconds,
-        "read_timeout_seconds": settings.read_timeout_seconds,
-    }
     plain = SesGateway(
-        region=settings.region, endpoint=settings.ses_endpoint, connections=settings.window,
-        **timeouts,
-    )  # fmt: skip
+        region=settings.region,
+        endpoint=settings.ses_endpoint,
+        connections=settings.window,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+    )
     if settings.gateway == "boto3":
         return plain
     try:
@@ -27,5 +26,11 @@ def open_gateway(settings: SenderSettings) -> MailGateway:
     except OnlyBoto3 as reason:
         Journal("sender.gateway").warning("sender.gateway_is_boto3", reason=str(reason))
         return plain
-    keys = KeyRing(plain.session)
-    return LeanGateway(plain, route, keys, connections=settings.window, **timeouts)
+    return LeanGateway(
+        plain,
+        route,
+        KeyRing(plain.session),
+        connections=settings.window,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+    )

@@ -12,9 +12,11 @@ from datetime import datetime
 import zstandard
 
 from services.sender.dispatch import Dispatcher
+from services.sender.feedback import Feedback, Told
 from services.sender.forgetting import Forgetting
 from services.sender.ledger import Ledger
 from services.sender.outcomes import tell
+from services.sender.soft_bounces import SoftBounces
 from services.sender.upkeep import Upkeep
 from shared.clock import Clock, to_ms
 from shared.log.record import Stored
@@ -58,8 +60,11 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         settle_ms: int,
+        feedback: Feedback,
+        soft_bounces: SoftBounces,
     ) -> None:
-        self._forgetting = forgetting
+        self._forgetting, self._feedback = forgetting, feedback
+        self._soft_bounces = soft_bounces
         self._store, self._dispatcher, self._upkeep = store, dispatcher, upkeep
         self._clock, self._metrics, self._settle_ms = clock, metrics, settle_ms
         for state in FINAL_KINDS:
@@ -71,6 +76,7 @@ class Intake:
         batches: list[tuple[MessageBatch, bytes]] = []
         taken: list[tuple[str, str | None]] = []
         told_ms: set[int] = set()
+        fates: list[Told] = []
         for delivery in deliveries:
             match delivery.envelope.data:
                 case MessageBatch() as batch:
@@ -81,11 +87,17 @@ class Intake:
                 case Event(kind=kind, message_id=str(message_id)) as event if kind in FROM_SES:
                     self._metrics.mail_events.labels(kind).inc()
                     taken.append((message_id, event.ses_message_id))
+                    if event.send_id is not None:
+                        partition = delivery.stored.partition
+                        fates.append(Told(partition, event.send_id, message_id, kind))
                     if event.told_at is not None:
                         told_ms.add(to_ms(event.told_at))
                 case _:
                     pass
         self._write(unit, batches, taken, told_ms)
+        self._feedback.take_in(unit, fates, self._clock.now())
+        soft = [one.message_id for one in fates if one.kind == "soft_bounced"]
+        self._soft_bounces.take_in(unit, soft, self._clock.now())
 
     def _write(
         self,

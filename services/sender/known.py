@@ -65,9 +65,9 @@ def says_a_state(event: Event, source: str) -> bool:
     return event.kind in FROM_SES or (event.kind in FINAL_KINDS and source == SENDER)
 
 
-def _rank(known: Known) -> tuple[bool, bool, int, bool]:
+def _rank(known: Known) -> tuple[bool, int, bool, bool]:
     return (
-        known.said == "accepted", known.said != "unconfirmed", known.attempt, known.settled,
+        known.said == "accepted", known.attempt, known.said != "unconfirmed", known.settled,
     )  # fmt: skip
 
 

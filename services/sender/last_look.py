@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from shared.programme.providers import Providers
+from shared.programme.warm_ups import WarmUps
+from shared.wire.suppressions import FOR_NOW
+
 ERASED: Final = "erased"
 """The reason of a suppression after which a person is forgotten."""
 
@@ -44,13 +48,19 @@ class SettleOrder:
 
 @dataclass(slots=True)
 class Orders:
-    """What people have ordered, as far as the sender knows it."""
+    """What people have ordered, as far as the sender knows it.
+
+    `retry`: send to when it was ordered, in milliseconds.
+    """
 
     halted: bool = False
     paused: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     settle: dict[str, SettleOrder] = field(default_factory=dict)
+    retry: dict[str, int] = field(default_factory=dict)
     configuration_set: str = "doorstep"
+    warm_ups: WarmUps = field(default_factory=WarmUps)
+    providers: Providers = field(default_factory=Providers)
 
 
 Suppressions = Mapping[str, Mapping[str, str]]
@@ -74,7 +84,7 @@ def look(
         return "expired", "its deadline came first"
     if not candidate.to_address:
         return "suppressed", ERASED
-    scopes = ("everything", f"topic:{candidate.topic}", f"send:{candidate.send_id}")
+    scopes = ("everything", FOR_NOW, f"topic:{candidate.topic}", f"send:{candidate.send_id}")
     for subject in (candidate.supporter_id, candidate.address_key):
         known = suppressions.get(subject)
         if not known:

@@ -1,7 +1,7 @@
 """SES over connections of our own: what boto3 sends, at a fifth of its cost.
 
-boto3 still says where SES is and as whom we ask (`aws_route`), and asks for the account. One call
-is one POST here as well; nobody below repeats one.
+boto3 still says where SES is and as whom we ask (`aws_route`). One call is one POST here as well;
+nobody below repeats one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_response, without_address
 from services.sender.aws_route import KeyRing, NoKeys, Route
 from services.sender.connection import Response
-from services.sender.gateway import Account, Answer, MailGateway, OutgoingMail
+from services.sender.gateway import Answer, MailGateway, OutgoingMail
 from services.sender.posting import End, Lost, NotSent, Post, Posting
 from services.sender.signature import signed_headers
 
@@ -25,7 +25,7 @@ class _NotFreshError(Exception):
 
 
 class LeanGateway:
-    """See `services.sender.gateway.MailGateway`. `plain`: what is left to boto3."""
+    """See `services.sender.gateway.MailGateway`. `plain`: boto3, closed with it."""
 
     def __init__(
         self,
@@ -59,9 +59,6 @@ class LeanGateway:
             return head + body
 
         self._posting.begin(Post(make, lambda end: answered(_answer(end, mail.to))))
-
-    def account(self) -> Account | None:
-        return self._plain.account()
 
     def close(self) -> None:
         self._posting.close()

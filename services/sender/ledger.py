@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -33,6 +33,10 @@ IN_DOUBT = (
     "message_id, send_id, partition, resend, attempt, attempted_ms, settle_after_ms, deadline_ms"
 )
 LISTED = "in (select value from json_each(?))"
+RETRIABLE = (
+    "state = 'failed' and settled = 1 and attempt > 0 and batch_id is not null and to_address <> ''"
+)
+"""SES was called and refused, and the rendered mail is still there."""
 EVERYTHING = "*"
 """In the place of a send: held is all there is."""
 SLOT_MS = 500
@@ -90,16 +94,39 @@ class Ledger:
         finals = [row for row in came if row.state != "ready"] + capped
         return self.facts(row.message_id for row in finals)
 
-    def pick(self, send_id: str, partitions: Sequence[int], limit: int) -> list[Candidate]:
-        """Ready messages of one send in these partitions, oldest first within a partition."""
+    def pick(
+        self,
+        send_id: str,
+        partitions: Sequence[int],
+        limit: int,
+        each: int | None = None,
+        passed: Callable[[str, int], int] = lambda _send_id, _partition: -1,
+    ) -> list[Candidate]:
+        """Ready messages of one send in these partitions, oldest first within a partition.
+
+        At most `limit`, and at most `each` of one partition; without those up to the number that
+        was `passed` in a partition.
+        """
         if not partitions:
             return []
-        values = chain.from_iterable((send_id, partition, limit) for partition in partitions)
+        most = limit if each is None else each
+        values = chain.from_iterable(
+            (send_id, partition, passed(send_id, partition), most) for partition in partitions
+        )
         return [
             Candidate(*row) for row in self._db.execute(
                 _picking(len(partitions)), (*values, limit)
             )
         ]  # fmt: skip
+
+    def ready_rows(self, numbers: Sequence[int], partitions: Sequence[int]) -> list[Candidate]:
+        """Of these rows, those that are ready and in these partitions, the oldest first."""
+        found = self._db.execute(
+            f"select {CANDIDATE} from message where entry_no {NUMBERS_LISTED} and state = 'ready'"
+            f" and partition {NUMBERS_LISTED} order by entry_no",
+            (json.dumps(numbers), json.dumps(partitions)),
+        )
+        return [Candidate(*row) for row in found]
 
     def sends_with_ready(self) -> list[str]:
         """Sends that have ready messages: most urgent first, then the nearest deadline."""
@@ -282,6 +309,23 @@ class Ledger:
             fact.state, fact.attempt = "unconfirmed", fact.attempt + 1
         return facts
 
+    def retry(
+        self, send_id: str, ordered_ms: int, partitions: Sequence[int], last_ms: int, now_ms: int
+    ) -> int:
+        """Up to 500 that SES refused before an operator's order are ready once more; how many.
+
+        Only what certainly was not taken: nothing in doubt, nothing that ended otherwise.
+        `last_ms`: what is due by then is left as it is.
+        """
+        self._db.execute(
+            "update message set state = 'ready', reason = null, updated_ms = ? where entry_no in ("
+            f"select entry_no from message where {RETRIABLE} and send_id = ? and updated_ms < ?"
+            " and (deadline_ms is null or deadline_ms > ?)"
+            f" and partition {NUMBERS_LISTED} limit 500)",
+            (now_ms, send_id, ordered_ms, last_ms, json.dumps(partitions)),
+        )
+        return self._db.changes()
+
     def overdue(self, before_ms: int, partitions: Sequence[int], limit: int) -> set[str]:
         """Ready messages whose effective deadline has passed."""
         return self._ids(
@@ -446,9 +490,14 @@ class Ledger:
     def _closed(self, facts: list[Fact]) -> list[Fact]:
         """After a final state: a batch's content goes when no row needs it any more.
 
-        What is unconfirmed keeps it, since an operator may still order it resent.
+        What is unconfirmed, or was refused by SES, keeps it: an operator may still order it sent.
         """
-        done = [f for f in facts if f.batch_id is not None and f.state != "unconfirmed"]
+        done = [
+            fact for fact in facts
+            if fact.batch_id is not None
+            and fact.state != "unconfirmed"
+            and not (fact.state == "failed" and fact.attempt)
+        ]  # fmt: skip
         if done:
             counts = Counter(fact.batch_id for fact in done)
             self._db.execute(
@@ -482,7 +531,7 @@ def _picking(partitions: int) -> str:
     """A question that stops at the first partitions that fill it, in one round trip."""
     parts = (
         f"select * from (select {CANDIDATE} from message where state = 'ready' and send_id = ?"
-        f" and partition = ? order by entry_no limit ?) part{number}"
+        f" and partition = ? and entry_no > ? order by entry_no limit ?) part{number}"
         for number in range(partitions)
     )
     return " union all ".join(parts) + " limit ?"

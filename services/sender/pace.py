@@ -7,6 +7,7 @@ database's. A sender without work leases nothing, so that no part of the rate st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from services.sender import pacing
@@ -42,25 +43,32 @@ class Pace(Protocol):
 
 
 class OwnPace:
-    """One sender has the account to itself."""
+    """One sender has the account to itself. `rate`: what it may do now, asked each time."""
 
-    def __init__(self, rate: float, clock: Clock) -> None:
-        self._clock = clock
-        self._bucket = Bucket.start(rate, clock.boot_seconds())
+    def __init__(self, rate: Callable[[], float], clock: Clock) -> None:
+        self._rate, self._clock = rate, clock
+        self._made: Bucket | None = None
 
     def take(self, wanted: int) -> int:
-        self._bucket, granted = pacing.take(self._bucket, wanted, self._clock.boot_seconds())
+        self._made, granted = pacing.take(self._bucket(), wanted, self._clock.boot_seconds())
         return granted
 
     def give_back(self, unused: int) -> None:
-        self._bucket = pacing.give_back(self._bucket, unused)
+        self._made = pacing.give_back(self._bucket(), unused)
 
     def slow_down(self) -> None:
-        self._bucket = pacing.slow_down(self._bucket, self._clock.boot_seconds())
+        self._made = pacing.slow_down(self._bucket(), self._clock.boot_seconds())
+
+    def _bucket(self) -> Bucket:
+        """Full when it is first asked for: before that nobody knew the rate."""
+        rate = self._rate()
+        if self._made is None:
+            return Bucket.start(rate, self._clock.boot_seconds())
+        return pacing.limited(self._made, rate)
 
 
 _BEGIN: Final = """
-    insert into pace(account, rate, tokens, at, slowed_at) values (1, ?, ?, 0, 0)
+    insert into pace(account, rate, tokens, at, slowed_at) values (?, ?, ?, 0, 0)
     on conflict do nothing"""
 _HELD: Final = f"""
     with held as (
@@ -69,7 +77,7 @@ _HELD: Final = f"""
             ?::double precision as ceiling,
             -- lost in a crash of the server, a grant is only a moment's rate too much
             set_config('synchronous_commit', 'off', true)
-        from pace where account = 1 for update
+        from pace where account = ? for update
     ), later as (
         select greatest(now, at) as at, slowed_at, tokens, greatest(now - at, 0) as passed,
             least(ceiling, rate + ceiling * {RECOVERY_PER_SECOND} * greatest(now - at, 0)) as rate
@@ -88,28 +96,33 @@ _TAKE: Final = f"""{_HELD}, granted as (
         from filled
     )
     update pace set at = granted.at, rate = granted.rate, tokens = granted.tokens - granted.calls
-    from granted where pace.account = 1 returning granted.calls"""
+    from granted where pace.account = ? returning granted.calls"""
 _SLOW_DOWN: Final = f"""{_HELD}
     update pace set at = filled.at, tokens = 0,
         rate = case when filled.at - filled.slowed_at < {ONE_CUT_SECONDS} then filled.rate
             else greatest({FLOOR}, filled.rate * {DECREASE}) end,
         slowed_at = case when filled.at - filled.slowed_at < {ONE_CUT_SECONDS}
             then filled.slowed_at else filled.at end
-    from filled where pace.account = 1"""
+    from filled where pace.account = ?"""
 
 
 class SharedPace:
-    """Leases from the row of a PostgreSQL store. `rate` is the whole account's."""
+    """Leases from a row of a PostgreSQL store. `rate`: what all may do together now.
 
-    def __init__(self, database: Database, rate: float, clock: Clock) -> None:
-        self._db, self._rate, self._clock = database, rate, clock
+    `row`: 1 is the account's, others are of mailbox providers.
+    """
+
+    def __init__(
+        self, database: Database, rate: Callable[[], float], clock: Clock, row: int = 1
+    ) -> None:
+        self._db, self._rate, self._clock, self._row = database, rate, clock, row
         self._left, self._left_until = 0, 0.0
         self._too_fast = False
 
     def take(self, wanted: int) -> int:
         """What is left of the last grant, while it lasts, else a new one."""
         if self._too_fast:
-            self._db.execute(_SLOW_DOWN, (self._rate,))
+            self._db.execute(_SLOW_DOWN, (self._rate(), self._row, self._row))
             self._too_fast = False
         now = self._clock.boot_seconds()
         if self._left and now < self._left_until:
@@ -128,10 +141,11 @@ class SharedPace:
         self._left, self._too_fast = 0, True
 
     def _lease(self, wanted: int) -> int:
-        asked = (self._rate, float(wanted))
+        rate = self._rate()
+        asked = (rate, self._row, float(wanted), self._row)
         found = self._db.execute(_TAKE, asked).fetchall()
         if not found:  # the first sender on this store
-            full = Bucket.start(self._rate, 0.0)
-            self._db.execute(_BEGIN, (full.rate, full.tokens))
+            full = Bucket.start(rate, 0.0)
+            self._db.execute(_BEGIN, (self._row, full.rate, full.tokens))
             found = self._db.execute(_TAKE, asked).fetchall()
         return int(found[0][0])

@@ -31,6 +31,11 @@ class Bucket:
         return cls(ceiling, ceiling, max(1.0, ceiling * BURST_SECONDS), now, now - ONE_CUT_SECONDS)
 
 
+def limited(bucket: Bucket, ceiling: float) -> Bucket:
+    """The bucket under another ceiling; a higher one is reached step by step."""
+    return replace(bucket, ceiling=ceiling)
+
+
 def refill(bucket: Bucket, now: float) -> Bucket:
     """Tokens and recovery for the time since the last look."""
     passed = max(0.0, now - bucket.at)

@@ -4,7 +4,11 @@ message: one row per message ever taken in, in one state; entry_no rises in the 
 to_address is empty once its person was erased.
 batch: the rendered mails that rows still need. heard_slot: when something of SES reached us.
 intake_turn: gives out numbers and stays empty. pace: what all senders on one PostgreSQL store may
-send together.
+send together. account: what SES said of it.
+send_fate: what SES told of a send's mails, counted by minute; send_trouble: which bounces and
+complaints were counted. warm_up_day: mails of a warming domain by day.
+suppression_list: how far SES's own was read.
+soft_bounce: of an inbox, lately; soft_suppression: which inboxes get no mail, and until when.
 Two unique indexes carry the promise: a message once, and one mail per inbox and send.
 """
 
@@ -76,6 +80,32 @@ LEDGER_DDL: Final = (
     # The rows of a person, as long as they say where the person is reached.
     "create index message_supporter on message(supporter_id) where to_address <> ''",
     "create index message_address on message(address_key) where to_address <> ''",
+    # What SES said of the account, for all senders: `said` is JSON, null before the first answer.
+    """create table account(
+        one integer primary key, asked_ms integer not null, known_ms integer not null, said text
+    ) strict""",
+    """create table send_fate(
+        send_id text not null, since_ms integer not null, slot_ms integer not null,
+        partition integer not null, told integer not null, bounced integer not null,
+        complained integer not null, primary key (send_id, since_ms, slot_ms, partition)
+    ) strict, without rowid""",
+    """create table warm_up_day(
+        domain text not null, day text not null, sent integer not null, primary key (domain, day)
+    ) strict, without rowid""",
+    """create table soft_bounce(
+        address_key text not null, message_id text not null, at_ms integer not null,
+        primary key (address_key, message_id)
+    ) strict, without rowid""",
+    """create table soft_suppression(
+        address_key text primary key, partition integer not null, until_ms integer not null
+    ) strict, without rowid""",
+    """create table suppression_list(
+        one integer primary key, asked_ms integer not null, since_ms integer not null,
+        newest_ms integer not null, token text
+    ) strict""",
+    """create table send_trouble(
+        trouble text primary key, told_ms integer not null
+    ) strict, without rowid""",
 )
 
 FIRST_NUMBER: Final = 2**40

@@ -29,7 +29,7 @@ from botocore.exceptions import (
 from botocore.session import Session, get_session
 
 from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_refusal, without_address
-from services.sender.gateway import Account, Answer, OutgoingMail
+from services.sender.gateway import Answer, OutgoingMail
 from shared.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -98,19 +98,6 @@ class SesGateway:
         except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
             return without_address(_without_acceptance(error), mail.to)
         return Answer("accepted", ses_message_id=response.get("MessageId"))
-
-    def account(self) -> Account | None:
-        try:
-            said = self.client.get_account()
-            quota = said.get("SendQuota") or {}
-            return Account(
-                sending_enabled=bool(said.get("SendingEnabled", False)),
-                daily_quota=float(quota.get("Max24HourSend", -1)),
-                sent_last_day=float(quota.get("SentLast24Hours", 0)),
-                rate=float(quota.get("MaxSendRate", 1)),
-            )
-        except (ClientError, BotoCoreError, TypeError, ValueError):
-            return None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -6,6 +6,8 @@ Owned by the dispatcher's thread. Both know their age; see `shared.log.table`.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 from services.sender.last_look import ERASED, Orders, SettleOrder
 from services.sender.ledger import EVERYTHING
@@ -15,6 +17,8 @@ from shared.log.record import Stored
 from shared.log.table import Table
 from shared.log.topics import PROGRAMME, SUPPRESSIONS
 from shared.observability.logs import Journal
+from shared.programme.providers import Providers
+from shared.programme.warm_ups import WarmUps
 from shared.wire.cloudevents import decode
 from shared.wire.programme import (
     HALT_KEY,
@@ -105,9 +109,18 @@ class SenderTables:
             case SendOrder():
                 self._order(data)
             case Definition(kind="campaign"):
-                self._orders.configuration_set = str(data.body.get("configuration_set", "doorstep"))
+                self._campaign(data.body)
             case _:
                 pass
+
+    def _campaign(self, body: Mapping[str, Any]) -> None:
+        self._orders.configuration_set = str(body.get("configuration_set", "doorstep"))
+        try:
+            self._orders.warm_ups = WarmUps.of_campaign(body)
+            self._orders.providers = Providers.of_campaign(body)
+        except ValueError as error:
+            # Of a newer release, say: what was known of it stands.
+            self._journal.error("sender.campaign_unreadable", reason=str(error))
 
     def _stop_unread(self, key: str) -> None:
         """An order that cannot be read may have said stop: so it does, until one can be read."""
@@ -122,6 +135,9 @@ class SenderTables:
         _keep(self._orders.cancelled, order.send_id, wanted=order.cancelled)
         if not order.paused and order.settle is None:
             self.resumed_ms[order.send_id] = ordered_ms
+        self._orders.retry.pop(order.send_id, None)
+        if order.retry:
+            self._orders.retry[order.send_id] = ordered_ms
         if order.settle is None:
             self._orders.settle.pop(order.send_id, None)
         else:

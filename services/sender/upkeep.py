@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from typing import Literal
 
 from services.sender.deadlines import slack_seconds
+from services.sender.feedback import forget_feedback
 from services.sender.last_look import Orders, SettleOrder
 from services.sender.ledger import NUMBERS_LISTED, SLOT_MS, Ledger
 from services.sender.outcomes import tell, tell_resend
 from services.sender.settling import SILENT_WINDOWS, UNKNOWN, InDoubt, Neighbours, Times, settle
+from services.sender.soft_bounces import SoftBounces, forget_soft_bounces
 from shared.clock import to_ms
 from shared.log.record import TopicPartition
 from shared.log.topics import EVENTS
@@ -30,12 +32,15 @@ SETTLE_EVERY_MS = 1_500
 COUNT_EVERY_MS = 2_000
 SLACK_EVERY_MS = 5_000
 FORGET_EVERY_MS, KEPT_MS = 600_000, 86_400_000
+FEEDBACK_KEPT_MS = 7 * 86_400_000
 CHUNK = 500
 DOUBTS = 10_000
 
 
 class Upkeep:
-    """`end_offsets` asks the log for high watermarks of `events`; `orders` is the newest view."""
+    """`end_offsets` asks the log for high watermarks of `events`; `orders` is the newest view;
+    `rate` is in messages a second.
+    """
 
     def __init__(
         self,
@@ -45,8 +50,12 @@ class Upkeep:
         end_offsets: Callable[[str], dict[int, int]],
         fail_points: FailPoints,
         metrics: Metrics,
+        rate: Callable[[], float],
+        soft_bounces: SoftBounces,
     ) -> None:
         self._store, self._settings, self._orders = store, settings, orders
+        self._rate, self._soft_bounces = rate, soft_bounces
+        self._retried: set[tuple[str, int, tuple[int, ...]]] = set()
         self._window_ms = int(settings.settle_seconds * 1000)
         self._fail_points, self._metrics = fail_points, metrics
         self._reading = EventReading(store, end_offsets)
@@ -67,15 +76,23 @@ class Upkeep:
         self._cancel(owned, now)
         if to_ms(now) >= self._next_settle_ms:
             self._next_settle_ms = to_ms(now) + SETTLE_EVERY_MS
+            self._retry(owned, now)
             self._settle(owned, now)
         if to_ms(now) >= self._next_count_ms:
             self._next_count_ms = to_ms(now) + COUNT_EVERY_MS
             self._count(owned)
+            if self._soft_bounces.any_due(self._store.connection, now):
+                with self._store.unit() as unit:
+                    unit.check(*owned)
+                    self._soft_bounces.lift(unit, owned, now)
         if to_ms(now) >= self._next_forget_ms:
             self._next_forget_ms = to_ms(now) + FORGET_EVERY_MS
             kept_ms = KEPT_MS + (SILENT_WINDOWS + 1) * self._window_ms
             with self._store.unit() as unit:
                 Ledger(unit.connection).forget_heard(to_ms(now) - kept_ms)
+                forget_feedback(unit.connection, to_ms(now) - FEEDBACK_KEPT_MS)
+                kept = timedelta(days=self._settings.soft_bounce_days)
+                forget_soft_bounces(unit.connection, now - kept)
         self._note_slack(to_ms(now))
 
     def margin_ms(self) -> int:
@@ -92,6 +109,23 @@ class Upkeep:
             ledger = Ledger(self._store.connection)
             while ids := ledger.ready_of(send_id, owned, CHUNK):
                 self._finish(owned, ids, "cancelled", "the send was cancelled", now)
+
+    def _retry(self, owned: list[int], now: datetime) -> None:
+        """What SES refused, where somebody has mended the cause and ordered it."""
+        orders = self._orders()
+        last_ms = to_ms(now) + self.margin_ms()
+        done = {(send_id, ordered_ms, tuple(owned)) for send_id, ordered_ms in orders.retry.items()}
+        for send_id, ordered_ms, _ in sorted(done - self._retried):
+            again = send_id not in orders.cancelled
+            while again:
+                with self._store.unit() as unit:
+                    unit.check(*owned)
+                    again = bool(
+                        Ledger(unit.connection).retry(
+                            send_id, ordered_ms, owned, last_ms, max(to_ms(now), ordered_ms)
+                        )
+                    )
+        self._retried = done
 
     def _finish(
         self,
@@ -184,7 +218,7 @@ class Upkeep:
                 ((int(deadline_ms), int(messages)) for deadline_ms, messages in waiting),
                 now_ms=now_ms,
                 margin_ms=self.margin_ms(),
-                rate=self._settings.rate,
+                rate=self._rate(),
             )
         )
 

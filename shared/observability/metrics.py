@@ -76,6 +76,29 @@ class Metrics:
         self.mail_events = self._counter(
             "doorstep_mail_events", "What SES said of mails it took; bounced: hard only.", "kind"
         )
+        self.rate_ceiling = self._gauge(
+            "doorstep_permitted_messages_per_second",
+            "What all senders together may send, by the settings and by SES.",
+        )
+        self.quota_left = self._gauge(
+            "doorstep_quota_left_messages", "Left of SES's daily quota; infinite without one."
+        )
+        self.account_held = self._gauge(
+            "doorstep_account_held", "1 while the SES account lets no mail go, by reason.", "reason"
+        )
+        self.warm_up_left = self._gauge(
+            "doorstep_warm_up_left_messages",
+            "Least that is left today of a sending domain's warm-up; infinite without one.",
+        )
+        self.parked = self._gauge(
+            "doorstep_parked_messages", "Messages that wait because their mailbox provider is full."
+        )
+        self.suppressions_from_ses = self._counter(
+            "doorstep_suppressions_from_ses", "Inboxes taken over from SES's own suppression list."
+        )
+        self.sends_held = self._counter(
+            "doorstep_sends_held", "Sends that the sender held by itself, by what made it.", "why"
+        )
         self.deadline_slack = self._gauge(
             "doorstep_deadline_slack_seconds",
             "Least time to spare before a deadline, if all calls go at the permitted rate; "

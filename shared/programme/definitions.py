@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,11 +60,37 @@ class Webhook(Checked):
     actions: tuple[str, ...] = ()
 
 
+class WarmUp(Checked):
+    """How many mails a new sending domain sends on each of its first days.
+
+    Mailbox providers distrust a domain that nobody knows and that sends much. Days are the
+    campaign's; after the last there is no limit.
+    """
+
+    begins: date
+    days: tuple[int, ...] = Field(min_length=1)
+
+    def most_on(self, day: date) -> int | None:
+        """The limit of a day, None when there is none. Nothing goes before it begins."""
+        number = (day - self.begins).days
+        if number < 0:
+            return 0
+        return self.days[number] if number < len(self.days) else None
+
+
+class Provider(Checked):
+    """A mailbox provider: the ends of its mail domains, and how fast it likes mail (a second)."""
+
+    domains: tuple[str, ...] = Field(min_length=1)
+    rate: float = Field(gt=0)
+
+
 class Campaign(Checked):
     """Who is speaking, and the defaults of every send.
 
     `topics`: what people can leave and join by themselves, the name that sends say to what they
     read on the page. `languages` likewise: a code to the language's own name.
+    `warm_up`: by sending domain. `providers`: by a name of the campaign's own.
     """
 
     name: str
@@ -80,6 +106,8 @@ class Campaign(Checked):
     webhooks: tuple[Webhook, ...] = ()
     configuration_set: str = "doorstep"
     disclaimer: Disclaimer
+    warm_up: dict[str, WarmUp] = Field(default_factory=dict)
+    providers: dict[str, Provider] = Field(default_factory=dict)
 
 
 class Areas(Checked):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -126,6 +126,13 @@ class ShapeReader:
             self.problems.add(node.position, f"`{name}`: {error}", error.hint)
             return MISSING
 
+    def day(self, node: Node, name: str) -> date | _Missing:
+        """A date."""
+        try:
+            return date.fromisoformat(node.text if isinstance(node, Scalar) else "")
+        except ValueError:
+            return self._wrong(node, name, "a date", "write it as 2026-05-07")
+
     def data(self, node: Node, name: str, path: Path = ()) -> Any:
         """Free data for templates: text, numbers, true and false, lists and mappings."""
         self.positions[path] = node.position
@@ -190,6 +197,7 @@ class ShapeReader:
             int: self.whole_number,
             float: self.number,
             datetime: self.moment,
+            date: self.day,
         }
         if annotation in readers:
             return readers[annotation](node, name)

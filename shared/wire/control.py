@@ -1,12 +1,12 @@
-"""Control of sends between segmenter partitions: reports of a freeze, and progress.
+"""Control of sends: reports of segmenter partitions about freeze and progress, holds of the sender.
 
-All are cumulative snapshots keyed by send, so a reader needs only the newest of each partition.
+Reports are cumulative snapshots keyed by send, so a reader needs only the newest of each partition.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,4 +41,17 @@ class ProgressReported(WireModel):
     frozen: int
     released: int
     finals: dict[str, int] = Field(default_factory=dict)
+    at: datetime
+
+
+class SendHeld(WireModel):
+    """The sender holds a send until somebody resumes it. `why`: which breaker opened; refused: SES
+    would refuse every message of it.
+    """
+
+    ce_type: ClassVar[str] = "control.held"
+
+    send_id: str
+    why: Literal["bounces", "complaints", "failures", "refused"]
+    reason: str
     at: datetime

@@ -45,7 +45,8 @@ class SendOrder(WireModel):
     `definition_version` pins what was approved; `approved_count` is the audience the approver saw.
     `pinned` is "<kind>/<name>" to version for everything the send is made of at launch: itself,
     its templates, campaign, areas and segment.
-    `settle`: None, or a one-time order for what is unconfirmed ("leave" or "resend").
+    `settle`: None, or a one-time order for what is unconfirmed ("leave" or "resend"). `retry`: a
+    one-time order to send again what SES refused before it was given.
     """
 
     ce_type: ClassVar[str] = "programme.order.send"
@@ -58,6 +59,7 @@ class SendOrder(WireModel):
     paused: bool = False
     cancelled: bool = False
     settle: Literal["leave", "resend"] | None = None
+    retry: bool = False
     ordered_at: datetime
     ordered_by: str = ""
 

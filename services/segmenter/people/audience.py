@@ -19,6 +19,7 @@ from services.segmenter.people.withdrawals import EVERYTHING
 from shared.programme.rules import Rule
 from shared.store.database import Database
 from shared.wire.supporters import FREQUENCY, AttributeValue, Frequency, TrackingLevel
+from shared.wire.suppressions import FOR_NOW
 
 PIXEL_CONSENT: Final = "pixel_consent"
 """The attribute that says somebody consented to the tracking pixel."""
@@ -216,7 +217,7 @@ def done_any(
 
 def scopes(topic: str | None, send_id: str | None) -> list[str]:
     """The scopes of suppressions that stop a mail of this topic and send."""
-    found = [EVERYTHING]
+    found = [EVERYTHING, FOR_NOW]
     if topic is not None:
         found.append(f"topic:{topic}")
     if send_id is not None:

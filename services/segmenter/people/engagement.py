@@ -78,7 +78,7 @@ _DELIVERY: Final = Upsert(
         edition = coalesce(delivery.edition, excluded.edition),
         state = case
             when excluded.state is null then delivery.state
-            when delivery.state is null or delivery.state = 'unconfirmed'
+            when delivery.state is null or delivery.state in ('unconfirmed', 'failed')
                 or excluded.state = 'accepted' then excluded.state
             else delivery.state end,
         {", ".join(_earliest(column) for column in _TIMES)}""",

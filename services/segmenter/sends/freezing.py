@@ -7,11 +7,12 @@ that nobody is missed who was written before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from services.segmenter.people.audience import Chosen, audience
+from services.segmenter.people.lately import COLD, ranks
 from services.segmenter.sends.audience_batches import area_data, areas_json, edition_of
 from services.segmenter.sends.frozen_sets import COLUMNS, FrozenSets
 from services.segmenter.sends.outcome_events import emit_final
@@ -54,10 +55,18 @@ class Barrier:
         )
 
 
-def freeze(unit: Unit, planned: Planned, partition: int, partitions: int, now: datetime) -> int:
+def freeze(
+    unit: Unit,
+    planned: Planned,
+    partition: int,
+    partitions: int,
+    now: datetime,
+    lately: Sequence[str] = (),
+) -> int:
     """Freeze the part and report it; how many people. Does nothing when it was frozen before.
 
     The part of a send for who newly qualifies begins empty, that of a cancelled one stays so.
+    `lately`: sends; who has answered one of them is mailed first.
     """
     sets = FrozenSets(unit.connection)
     send = planned.send
@@ -73,6 +82,10 @@ def freeze(unit: Unit, planned: Planned, partition: int, partitions: int, now: d
         ):  # fmt: skip
             rows = _rows(unit, planned, page, partition, now)
             sets.fill(rows)
+            if lately:
+                ids = [member.supporter_id for member in page]
+                warm = ranks(unit.connection, ids, lately)
+                sets.rank(send.name, 0, {one: warm.get(one, COLD) for one in ids})
             by_variant.update(row[COLUMNS.index("variant")] for row in rows)
             by_edition.update(row[COLUMNS.index("edition")] for row in rows)
     frozen = by_variant.total()

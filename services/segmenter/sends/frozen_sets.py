@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from services.segmenter.people.upserts import Type, Upsert
 from services.segmenter.sends.audience_batches import Frozen
 from shared.store.database import Database, copy_rows, dialect_of
 from shared.wire.events import Event
+from shared.wire.suppressions import FOR_NOW
 
 _TYPES: Final[dict[str, Type]] = {
     "send_id": "text", "occurrence": "bigint", "supporter_id": "text", "partition": "bigint",
@@ -76,17 +77,24 @@ class FrozenSets:
         FROZEN.write(self._db, rows)
 
     def unreleased(self, send_id: str, occurrence: int, partition: int, limit: int) -> list[Frozen]:
-        """The next rows to release, in order of supporter id."""
+        """The next rows to release, in order of rank and supporter id."""
         return [
             Frozen(*row)
             for row in self._db.execute(
                 "select supporter_id, partition, message_id, address_key, variant, edition"
                 f" from frozen {self._by('frozen_unreleased')}"
                 " where send_id = ? and occurrence = ? and partition = ?"
-                " and released = 0 and state is null order by supporter_id limit ?",
+                " and released = 0 and state is null order by rank, supporter_id limit ?",
                 (send_id, occurrence, partition, limit),
             )
         ]
+
+    def rank(self, send_id: str, occurrence: int, ranks: Mapping[str, int]) -> None:
+        """Who is released before and after others: supporter to rank, the lowest first."""
+        self._each(
+            "update frozen set rank = ? where send_id = ? and occurrence = ? and supporter_id = ?",
+            [(rank, send_id, occurrence, one) for one, rank in ranks.items()],
+        )
 
     def outstanding(self, send_id: str, occurrence: int, partition: int) -> int:
         """Released and not yet answered."""
@@ -121,11 +129,13 @@ class FrozenSets:
         )
 
     def outcomes(self, events: Iterable[Event]) -> None:
-        """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted."""
+        """What the sender reports. `accepted` stands for ever; what is in doubt may be lifted, and
+        what failed may have been sent again.
+        """
         self._each(
             "update frozen set state = ?, settled = ?, reason = ?"
             " where send_id = ? and occurrence = ? and supporter_id = ?"
-            " and (state is null or state = 'unconfirmed' or ? = 'accepted')",
+            " and (state is null or state in ('unconfirmed', 'failed') or ? = 'accepted')",
             [
                 (e.kind, int(e.settled), e.reason, e.send_id, e.occurrence, e.supporter_id, e.kind)
                 for e in events
@@ -193,9 +203,9 @@ class FrozenSets:
         frozen set yet.
         """
         found: dict[int, list[str]] = {}
-        scopes = ("everything", f"topic:{topic}", f"send:{send_id}")
+        scopes = ("everything", FOR_NOW, f"topic:{topic}", f"send:{send_id}")
         suppressed = (
-            "exists (select 1 from suppression x where x.subject = {} and x.scope in (?, ?, ?))"
+            "exists (select 1 from suppression x where x.subject = {} and x.scope in (?, ?, ?, ?))"
         )
         for supporter_id, partition in self._db.execute(
             "select m.supporter_id, m.partition from membership m"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from shared.errors import NeverRetry
 from shared.log.record import Stored
 from shared.observability.logs import Journal
 from shared.programme.definitions import Areas, Segment, Send
+from shared.programme.warm_ups import WarmUps
 from shared.wire.cloudevents import decode
 from shared.wire.programme import (
     HALT_KEY,
@@ -17,6 +20,9 @@ from shared.wire.programme import (
     SendDecision,
     SendOrder,
 )
+
+LATELY: Final = 20
+"""So many sends back somebody's answer is of interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,14 @@ class Planned:
     segment: Segment
     areas: Areas | None
     pixel_needs_consent: bool = True
+
+
+def _warms_up(definition: Definition, now: datetime) -> bool:
+    try:
+        warm_ups = WarmUps.of_campaign(definition.body)
+    except ValueError:
+        return False  # it is only about an order
+    return bool(warm_ups.limits(warm_ups.day(now)))
 
 
 class ProgrammeView:
@@ -86,6 +100,23 @@ class ProgrammeView:
             for (kind, _), definition in sorted(self._definitions.items())
             if kind == "segment"
         ]
+
+    def warming(self, now: datetime) -> bool:
+        """Whether a campaign warms up a sending domain today, or will."""
+        return any(
+            _warms_up(definition, now)
+            for (kind, _), definition in self._definitions.items()
+            if kind == "campaign"
+        )
+
+    def lately(self) -> list[str]:
+        """The sends that were released last."""
+        released = [
+            (decision.decided_at, send_id)
+            for (send_id, _), decision in self.decisions.items()
+            if decision.state in ("released", "finished")
+        ]
+        return [send_id for _, send_id in sorted(released, reverse=True)[:LATELY]]
 
     def planned(self, send_id: str) -> Planned | None:
         """The send as it was ordered, None while a definition has not arrived yet."""

@@ -34,4 +34,10 @@ SENDS_DDL: Final[tuple[str, ...]] = (
         primary key (send_id, occurrence, partition, kind)
     ) strict, without rowid""",
     "alter table frozen add column released_ms integer",
+    # rank: who is released first, the lowest; all the same unless a domain is warmed up.
+    "alter table frozen add column rank integer not null default 0",
+    "drop index frozen_unreleased",
+    """create index frozen_unreleased on frozen(
+        send_id, occurrence, partition, rank, supporter_id
+    ) where released = 0 and state is null""",
 )

@@ -135,7 +135,8 @@ class Sends:
 
     def _freeze_part(self, planned: Planned, partition: int, now: datetime) -> None:
         with self._store.unit() as unit:
-            frozen = freeze(unit, planned, partition, self._partitions, now)
+            lately = self._programme.lately() if self._programme.warming(now) else ()
+            frozen = freeze(unit, planned, partition, self._partitions, now, lately)
             self._fail_points.reach("segmenter.freeze.before_commit")
         self._drained.discard((planned.send.name, partition))
         self._metrics.frozen.inc(frozen)

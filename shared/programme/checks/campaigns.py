@@ -23,6 +23,7 @@ from shared.programme.problems import no_such
 from shared.programme.shapes import Path
 from shared.wire.events import MEANING
 
+_DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _CONFIGURATION_SET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -36,6 +37,8 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)
     for path, (message, hint) in (*_wrong_choices(campaign), *_wrong_webhooks(campaign)):
         yield Finding("campaign", campaign.name, path, f"`{path[0]}`: {message}", hint)
+    yield from _check_warm_up(campaign)
+    yield from _check_providers(campaign)
     if refuses_replies(campaign.reply_to):
         yield Finding(
             "campaign",
@@ -45,6 +48,41 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
             "use an address somebody reads: answers are the best thing a campaign gets",
             warning=True,
         )
+
+
+def _check_warm_up(campaign: Campaign) -> Iterator[Finding]:
+    """Domains that could not be meant, and days on which nothing could go."""
+    sending = campaign.from_address.rpartition("@")[2].casefold()
+    for domain, warm_up in campaign.warm_up.items():
+        path: Path = ("warm_up", domain)
+        if not _DOMAIN.fullmatch(domain):
+            message = f'`warm_up`: "{domain}" is no domain'
+            hint = f"write the domain that mails come from, in small letters: {sending}"
+            yield Finding("campaign", campaign.name, path, message, hint)
+        elif domain != sending:
+            message = f"`warm_up`: {domain} is not the domain of `from_address`, which is {sending}"
+            hint = "it limits nothing: take it out, or mend the name"
+            yield Finding("campaign", campaign.name, path, message, hint, warning=True)
+        for number, most in enumerate(warm_up.days):
+            if most < 1:
+                message = f"`days`: on day {number + 1} {most} mails could go"
+                at: Path = (*path, "days", number)
+                yield Finding("campaign", campaign.name, at, message, "write at least 1")
+
+
+def _check_providers(campaign: Campaign) -> Iterator[Finding]:
+    """Domains that are none, or two providers'."""
+    owner: dict[str, str] = {}
+    for name, provider in campaign.providers.items():
+        for number, domain in enumerate(provider.domains):
+            path: Path = ("providers", name, "domains", number)
+            if not _DOMAIN.fullmatch(domain):
+                message, hint = f'`domains`: "{domain}" is no domain', "write it as gmail.com"
+                yield Finding("campaign", campaign.name, path, message, hint)
+            elif domain in owner:
+                message = f"`domains`: {domain} belongs to {owner[domain]} already"
+                yield Finding("campaign", campaign.name, path, message, "name it once")
+            owner.setdefault(domain, name)
 
 
 def _wrong_words(campaign: Campaign) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -218,15 +218,26 @@ def test_settling_says_how_many_are_in_doubt_and_what_it_may_cost(
 def test_the_status_shows_the_books_to_the_last_person(
     applied: Stage, segmenter: Service, renderer: Service
 ) -> None:
-    applied.service("sender", books={"states": {}, "held": "too many bounces"})
+    sender = applied.service("sender", books={"states": {}, "held": "too many bounces"})
     applied.said("send", "launch", "ask", "--yes")
     decide(applied, "released", frozen=10)
     said = applied.said("send", "status", "ask")
     assert "10 = 6 accepted + 1 in doubt + 1 on their way + 2 not released" in said
     assert "The sender holds it back: too many bounces" in said
+    assert "doorstep send resume ask" in said
     found = applied.json("send", "status", "ask")
     assert found["books"]["states"] == {"accepted": 6}
     assert found["held_by_sender"] == "too many bounces"
+
+    sender.answers["books"] = {
+        "states": {}, "held": "restored", "holds_all": True,
+        "account_stopped": "the daily quota is used up", "account_remarks": ["under review"],
+    }  # fmt: skip
+    said = applied.said("send", "status", "ask")
+    assert "send resume" not in said, "that would not help"
+    assert "No mail goes now: the daily quota is used up" in said
+    assert "under review" in said
+    assert applied.json("send", "status", "ask")["account_stopped"] == "the daily quota is used up"
 
 
 def test_watching_ends_with_the_send(applied: Stage, segmenter: Service, renderer: Service) -> None:
@@ -337,3 +348,25 @@ def test_a_newly_qualifies_send_is_as_large_as_the_segmenter_says(
     assert "whoever enters its segment from now on" in stage.said("send", "status", "ask")
     segmenter.answers["books"] = BOOKS | {"frozen": 0}
     assert "Nobody has entered its segment" in stage.said("send", "status", "ask")
+
+
+def test_a_retry_says_what_failed_and_asks_before_it_is_sent_again(
+    applied: Stage, segmenter: Service, renderer: Service
+) -> None:
+    failed = [
+        {"reason": "MessageRejected: bad", "retriable": True, "number": 25},
+        {"reason": "area.venue is missing", "retriable": False, "number": 3},
+    ]
+    sender = applied.service("sender", failed={"failed": failed})
+    assert "has not been launched" in applied.refused("send", "retry", "ask")
+    applied.said("send", "launch", "ask", "--yes")
+    assert "say --yes" in applied.refused("send", "retry", "ask")
+    assert not order(applied).retry
+    said = applied.said("send", "retry", "ask", "--yes")
+    assert "MessageRejected: bad" in said
+    assert "ask: 25 messages that SES refused go out again" in said
+    assert order(applied).retry
+    applied.said("send", "pause", "ask")
+    assert not order(applied).retry, "an order to retry is for once"
+    sender.answers["failed"] = {"failed": failed[1:]}
+    assert "nothing to send again" in applied.refused("send", "retry", "ask", "--yes")

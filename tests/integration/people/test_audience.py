@@ -65,6 +65,13 @@ def test_a_topic_and_a_send_bring_their_own_suppressions(world: World) -> None:
     assert world.mailable(topic="other", send_id="s2") == {person(1), person(2), person(3)}
 
 
+def test_an_inbox_that_gets_nothing_for_a_while_is_left_out_of_everything(world: World) -> None:
+    consenting(world, 1, 2)
+    world.suppress(key("p2@example.org"), "for_now", "soft_bounces")
+    assert world.mailable() == {person(1)}
+    assert world.mailable(topic="events", send_id="s1") == {person(1)}
+
+
 def test_people_without_a_place_are_counted_apart_and_still_mailed(world: World) -> None:
     consenting(world, 1, profile={"email": "p1@example.org", "postcode": "FK2 7AA"})
     consenting(world, 2, profile={"email": "p2@example.org", "postcode": "nowhere"})

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import DEAD_LETTERS, PROGRAMME
+from shared.programme.definitions import Campaign, Disclaimer, WarmUp
 from shared.wire.cloudevents import decode
 from shared.wire.dead_letters import DeadLetter
-from tests.integration.segmenter.town import ASK, DOERS, NOW, THANKS, TOWN, Town, supporter
+from tests.integration.segmenter.town import (
+    ASK,
+    DOERS,
+    NOW,
+    PARTITIONS,
+    THANKS,
+    TOWN,
+    Town,
+    supporter,
+)
 
 
 def finished(town: Town, send: str) -> bool:
@@ -197,3 +208,39 @@ def test_a_record_of_the_programme_that_cannot_be_read_is_a_dead_letter(town: To
     letter = decode(town._all(DEAD_LETTERS)[0]).data
     assert isinstance(letter, DeadLetter)
     assert letter.key == "definition/segment/garbled"
+
+
+def test_while_a_domain_is_warmed_up_who_answered_lately_is_released_first(town: Town) -> None:
+    disclaimer = Disclaimer(jurisdiction="none", reason="a test")
+    warm_up = WarmUp(begins=datetime.now(UTC).date(), days=(10, 20))
+    campaign = Campaign(
+        name="spring", organisation="Spring", from_name="Spring", from_address="a@example.org",
+        reply_to="a@example.org", postal_address="1 High Street", disclaimer=disclaimer,
+        warm_up={"example.org": warm_up},
+    )  # fmt: skip
+    before = ASK.model_copy(update={"name": "before"})
+    town.people(60)
+    town.apply(TOWN, before, ASK, campaign)
+    town.order(before)
+    town.start()
+    town.until(lambda: len(town.released()) == 60, "the first send")
+    clicked, opened = [supporter(n) for n in range(8)], [supporter(n) for n in range(8, 16)]
+    for one in opened:
+        town.tell("opened", one, send_id="before", agent="person")
+    for one in clicked:
+        town.tell("clicked", one, send_id="before", agent="person")
+    for one in (supporter(n) for n in range(16, 24)):
+        town.tell("opened", one, send_id="before", agent="scanner")
+
+    town.order(ASK)
+
+    town.until(lambda: len(town.released()) == 120, "the second send")
+    released: dict[int, list[str]] = {}
+    for one in town.released():
+        if one.send_id == "ask":
+            number = partition_of(one.supporter_id, PARTITIONS)
+            released.setdefault(number, []).append(one.supporter_id)
+    for people in released.values():
+        warmth = [2 * (one in clicked) + (one in opened) for one in people]
+        assert warmth == sorted(warmth, reverse=True)
+    assert sum(len(people) for people in released.values()) == 60

@@ -103,9 +103,12 @@ def test_an_account_that_cannot_send_holds_everything_and_fails_nobody(
 ) -> None:
     # The hold lasts a minute: this sender is killed rather than waited for.
     with station.beside(name) as here:
+        held = here.start_sender().wait_for_line("loop.ownership")
+        here.feed("before", people(1))
+        here.wait_for_states("before", accepted=1)  # the account was found sound
         here.sandbox.switch(**{name: trouble})
         here.feed(name, people(PEOPLE))
-        held = here.start_sender().wait_for_line("sender.hold_all")
+        held.wait_for_line("sender.hold_all")
         here.wait_for_states(name, ready=PEOPLE)
         assert 0 < len(asked(here, name)) <= WINDOW, "one refusal is enough"
         assert held.kill() == -9

@@ -70,7 +70,7 @@ def test_a_lease_is_what_the_bucket_would_give(
     database: PostgresDatabase, bucket: Bucket, age: float, wanted: int
 ) -> None:
     """Within what a moment between the two clocks can make of it."""
-    pace = SharedPace(database, RATE, SystemClock())
+    pace = SharedPace(database, lambda: RATE, SystemClock())
     set_row(database, bucket, age)
     now, granted = pacing.take(bucket, wanted, bucket.at + age)
     later, granted_later = pacing.take(bucket, wanted, bucket.at + age + 0.5)
@@ -87,7 +87,7 @@ def test_a_lease_is_what_the_bucket_would_give(
 def test_too_fast_does_to_the_row_what_it_does_to_the_bucket(
     database: PostgresDatabase, bucket: Bucket, age: float
 ) -> None:
-    pace = SharedPace(database, RATE, SystemClock())
+    pace = SharedPace(database, lambda: RATE, SystemClock())
     set_row(database, bucket, age)
     slowed = pacing.slow_down(bucket, bucket.at + age)
 
@@ -108,7 +108,7 @@ def test_all_senders_together_keep_to_the_rate(
     begun = time.monotonic()
 
     def ask(mine: PostgresDatabase) -> None:
-        pace = SharedPace(mine, RATE, SystemClock())
+        pace = SharedPace(mine, lambda: RATE, SystemClock())
         while time.monotonic() < begun + 2:
             before = time.monotonic()
             if granted := pace.take(16):
@@ -131,7 +131,7 @@ def test_all_senders_together_keep_to_the_rate(
 
 def test_what_is_left_of_a_grant_is_used_first_and_expires(database: PostgresDatabase) -> None:
     clock = FixedClock(NOW)
-    pace = SharedPace(database, RATE, clock)
+    pace = SharedPace(database, lambda: RATE, clock)
     assert pace.take(10) == 10
     pace.give_back(6)
     _, tokens = row(database)
@@ -149,7 +149,9 @@ def test_one_sender_is_told_too_fast_and_all_slow_down(
     store: PostgresStore, database: PostgresDatabase
 ) -> None:
     sibling = store.sibling()
-    one, other = (SharedPace(d, RATE, SystemClock()) for d in (database, sibling.connection))
+    one, other = (
+        SharedPace(d, lambda: RATE, SystemClock()) for d in (database, sibling.connection)
+    )
     assert other.take(8) == 8
     for _ in range(16):
         one.slow_down()
@@ -160,8 +162,8 @@ def test_one_sender_is_told_too_fast_and_all_slow_down(
 
 
 def test_a_new_ceiling_counts_at_once(database: PostgresDatabase) -> None:
-    SharedPace(database, RATE, SystemClock()).take(0)
-    SharedPace(database, 10.0, SystemClock()).take(0)
+    SharedPace(database, lambda: RATE, SystemClock()).take(0)
+    SharedPace(database, lambda: 10.0, SystemClock()).take(0)
     rate, tokens = row(database)
     assert rate <= 10.0
     assert tokens <= 10.0 * BURST_SECONDS

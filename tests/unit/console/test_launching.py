@@ -22,7 +22,7 @@ from services.console.screen import number
 from shared.settings import SenderSettings
 from tests.unit.console.programme import NOW, send
 
-SENDER = SenderSettings(rate=50, read_timeout_seconds=30, deadline_margin_seconds=10)
+SENDER = SenderSettings(read_timeout_seconds=30, deadline_margin_seconds=10)
 
 
 def counted(mailable: int = 100, unplaced: int = 0) -> Counted:
@@ -58,17 +58,19 @@ def test_a_send_without_a_deadline_has_all_the_time() -> None:
 
 def test_who_would_expire_at_the_senders_rate_is_said_before_the_yes() -> None:
     soon = send(deadline=NOW + timedelta(seconds=100))
-    [said] = warnings(soon, counted(4_100), NOW, NOW, SENDER)
+    [said] = warnings(soon, counted(4_100), NOW, NOW, SENDER, 50)
     assert "some 1,100 would expire" in said
-    assert not warnings(soon, counted(3_000), NOW, NOW, SENDER)
+    assert not warnings(soon, counted(3_000), NOW, NOW, SENDER, 50)
+    assert not warnings(soon, counted(4_100), NOW, NOW, SENDER, None), "nobody knows the rate"
 
 
 def test_people_without_a_place_and_a_date_far_away_are_said() -> None:
     assert (
-        "12 have no known postcode" in warnings(send(), counted(unplaced=12), NOW, NOW, SENDER)[0]
+        "12 have no known postcode"
+        in warnings(send(), counted(unplaced=12), NOW, NOW, SENDER, 50)[0]
     )
     far = NOW + timedelta(days=400)
-    assert "more than a year" in warnings(send(), counted(), far, NOW, SENDER)[0]
+    assert "more than a year" in warnings(send(), counted(), far, NOW, SENDER, 50)[0]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,6 @@ TARGETS = read(ROOT / "deploy" / "container" / "Dockerfile")
 CHOSEN = {
     "TRACKING_URL": "https://links.example.org",
     "SES_REGION": "eu-west-2",
-    "SES_RATE": "12",
     "SNS_TOPIC_ARN": "arn:aws:sns:eu-west-2:123456789012:ses-events",
 }
 """What compose.ses.yaml asks a person for."""
