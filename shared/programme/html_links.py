@@ -1,4 +1,4 @@
-"""Finds the links of an HTML source that may hold Jinja: every `href` of every `<a>`.
+"""Finds the tags of an HTML source that may hold Jinja, and its links: every `href` of every `<a>`.
 
 Scans as browsers do (the tokenizer of the HTML standard, section 13.2.5), so that comments, and
 with them Outlook's conditional markup, scripts, `<area>` and VML are never taken for links.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.entities import html5
 from typing import Final
@@ -55,10 +55,32 @@ class Link:
     marked_untracked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One start tag: its name, the offset behind its name, and its attributes as they are written,
+    Jinja and HTML escapes left in. A name that stands twice counts once, the first time.
+    """
+
+    name: str
+    name_end: int
+    attributes: Mapping[str, str]
+
+
+def find_tags(source: str) -> Iterator[Tag]:
+    """Every complete start tag in order, but for what stands in comments, scripts and styles."""
+    for name, name_end, attributes in _tags(mask(source)):
+        written = {
+            each.name: source[each.value_start : each.value_end] for each in attributes[::-1]
+        }
+        yield Tag(name, name_end, written)
+
+
 def find_links(source: str) -> Iterator[Link]:
     """Every link in order, tracked or not."""
     masked = mask(source)
-    for attributes in _anchors(masked):
+    for tag, _, attributes in _tags(masked):
+        if tag != "a":
+            continue
         untracked = any(each.name == "data-notrack" for each in attributes)
         for each in attributes:
             if each.name == "href" and each.end > each.start:
@@ -67,8 +89,8 @@ def find_links(source: str) -> Iterator[Link]:
                 yield Link(each.start, each.end, href, untracked)
 
 
-def _anchors(masked: str) -> Iterator[list[Attribute]]:
-    """The attributes of each complete `<a>` tag."""
+def _tags(masked: str) -> Iterator[tuple[str, int, list[Attribute]]]:
+    """Name, end of the name and attributes of each complete start tag."""
     at = 0
     while opening := _MARKUP.search(masked, at):
         at = opening.end()
@@ -81,8 +103,8 @@ def _anchors(masked: str) -> Iterator[list[Attribute]]:
             assert found is not None
             name = "" if opening["end"] else found[0].lower()
             attributes, at = _attributes(masked, found.end())
-            if name == "a" and attributes is not None:
-                yield attributes
+            if name and attributes is not None:
+                yield name, found.end(), attributes
             if name in _TEXT_ONLY:
                 at = _end_of_text_only(masked, name, at)
 
