@@ -66,7 +66,7 @@ def test_links_lead_straight_to_where_they_lead() -> None:
 def test_the_way_out_acts_for_nobody() -> None:
     found = made()
     headers = str(parsed(found)["List-Unsubscribe"])
-    whole = "\n".join([headers, found.html, found.text])
+    whole = f"{headers}\n{found.html}\n{found.text}"
     tokens = set(re.findall(r"https://t\.example\.org/(\S*?)/([A-Za-z0-9_-]{59})", whole))
     assert len(tokens) == 1, "the header and both parts have the same"
     assert {path for path, _ in tokens} == {"preview/u"}, "where the tracker does nothing"
