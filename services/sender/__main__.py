@@ -12,6 +12,7 @@ from services.sender.last_look import Orders
 from services.sender.pace import OwnPace, SharedPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
+from services.sender.seed_mails import SeedMails
 from services.sender.ses_gateway import SesGateway
 from services.sender.tables import SenderTables
 from services.sender.upkeep import Upkeep
@@ -62,9 +63,10 @@ class Sender:
             connect_timeout_seconds=own.connect_timeout_seconds,
             read_timeout_seconds=own.read_timeout_seconds,
         )
+        self._seeds = SeedMails(self._gateway, own, clock, settings.identity_secret)
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace, lambda: SenderTables(self._log), own, clock,
-            fail_points, metrics, held=disk.low,
+            fail_points, metrics, held=disk.low, seeds=self._seeds,
         )  # fmt: skip
         upkeep = Upkeep(self._store, own, self._orders, self._log.end_offsets, fail_points, metrics)
         forgetting = Forgetting(self._store, self._erased, fail_points, metrics)
@@ -93,7 +95,7 @@ class Sender:
             settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(), why_not=disk.word,
-            questions=Questions(self._store.reader()).routes(),
+            questions=[*Questions(self._store.reader()).routes(), *self._seeds.routes()],
         )  # fmt: skip
 
     def run(self) -> None:
@@ -103,6 +105,7 @@ class Sender:
             self._loop.run()
         finally:
             self._admin.stop()
+            self._seeds.close()
             self._gateway.close()
             self._log.close()
 

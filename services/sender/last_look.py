@@ -44,13 +44,16 @@ class SettleOrder:
 
 @dataclass(slots=True)
 class Orders:
-    """What people have ordered, as far as the sender knows it."""
+    """What people have ordered, as far as the sender knows it. `seeds`: normalised addresses that
+    tests may go to.
+    """
 
     halted: bool = False
     paused: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     settle: dict[str, SettleOrder] = field(default_factory=dict)
     configuration_set: str = "doorstep"
+    seeds: frozenset[str] = frozenset()
 
 
 Suppressions = Mapping[str, Mapping[str, str]]

@@ -16,7 +16,7 @@ from services.tracker.certificates import Certificates
 from services.tracker.hits import Hits
 from services.tracker.intake import Intake
 from services.tracker.notifications import Notifications
-from services.tracker.pages import not_found_page
+from services.tracker.pages import not_found_page, preview_page
 from services.tracker.unsubscribing import Unsubscribing
 from shared.observability.metrics import Metrics
 from shared.settings import Settings
@@ -55,6 +55,7 @@ def application(
             *Unsubscribing(intake).routes(),
             *actions.routes(),
             *notifications.routes(),
+            Route("/preview/{rest:path}", _preview, methods=["GET", "POST"]),
             *_health(intake.metrics, healthy, ready, beside),
         ],
         exception_handlers={404: _not_found},
@@ -88,6 +89,10 @@ def _health(
 
 def _answer(good: bool, yes: str, no: str) -> Response:
     return PlainTextResponse(yes if good else no, status_code=200 if good else 503)
+
+
+async def _preview(_: Request) -> Response:
+    return preview_page()
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

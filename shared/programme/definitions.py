@@ -48,7 +48,7 @@ class Disclaimer(Checked):
 
 
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send."""
+    """Who is speaking, and the defaults of every send. `seeds`: addresses that tests go to."""
 
     name: str
     organisation: str
@@ -59,6 +59,7 @@ class Campaign(Checked):
     timezone: str = "Europe/London"
     language: str = "en"
     configuration_set: str = "doorstep"
+    seeds: tuple[str, ...] = ()
     disclaimer: Disclaimer
 
 

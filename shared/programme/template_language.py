@@ -19,7 +19,11 @@ SUPPORTER_FIELDS: Final = frozenset(
     {"first_name", "last_name", "name", "language", "postcode", "attributes"}
 )
 SEND_FIELDS: Final = frozenset({"name", "deadline"})
-CAMPAIGN_FIELDS: Final = frozenset(Campaign.model_fields) - {"configuration_set", "disclaimer"}
+CAMPAIGN_FIELDS: Final = frozenset(Campaign.model_fields) - {
+    "configuration_set",
+    "disclaimer",
+    "seeds",
+}
 
 MERGE_DATA: Final = frozenset({"supporter", "area", "send", "campaign"})
 """What every source may name."""
