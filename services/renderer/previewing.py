@@ -36,6 +36,10 @@ INERT: Final = "/preview"
 """What stands between the tracker's address and a path: there it does nothing."""
 
 
+_AS_WRITTEN: Final = email.policy.SMTP.clone(refold_source="none")
+"""Headers are ours and stay as they are: the library would encode a long List-Unsubscribe."""
+
+
 class NoPreview(Exception):
     """The mail cannot be made; says why."""
 
@@ -121,7 +125,7 @@ def preview(book: Book, recipient: Recipient, signing: Signing, date: str) -> Pr
 
 def read_mail(mail: str) -> EmailMessage:
     """The message, parsed."""
-    found = email.message_from_string(mail, EmailMessage, policy=email.policy.SMTP)
+    found = email.message_from_string(mail, EmailMessage, policy=_AS_WRITTEN)
     assert isinstance(found, EmailMessage)
     return found
 
@@ -158,6 +162,7 @@ def _replace(message: EmailMessage, subtype: str, content: str) -> None:
     part = message.get_body((subtype,))
     assert part is not None
     part.set_content(content, subtype=subtype, charset="utf-8", cte="quoted-printable")
+    del part["MIME-Version"]
 
 
 def _preheader(template: Template, prepared: Prepared, recipient: Recipient) -> str:

@@ -49,6 +49,7 @@ def test_it_says_what_the_person_would_read() -> None:
     assert "Hello Zoë" in found.html
     message = parsed(found)
     assert message.defects == []
+    assert f"\r\nList-Unsubscribe: <{SIGNING.tracking_url}/preview/u/" in found.mail
     assert body(message, "html").split() == found.html.split()
     assert body(message, "plain").split() == found.text.split()
     assert found.mail.isascii()
