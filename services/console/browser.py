@@ -46,11 +46,10 @@ class Device:
 
     width: int
     scale: int
-    mobile: bool
 
 
-DESKTOP: Final = Device(1200, 1, mobile=False)
-PHONE: Final = Device(375, 2, mobile=True)
+DESKTOP: Final = Device(1200, 1)
+PHONE: Final = Device(375, 2)
 
 
 def find_browser(path: str | None = None) -> str:
@@ -80,9 +79,10 @@ def _taken(browser: _Browser, address: str, device: Device, *, dark: bool) -> by
     browser.session = str(attached["sessionId"])
     browser.ask("Page.enable")
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+    # Never `mobile`: mail programs lay a page out as wide as they are, whatever it says of viewports.
     browser.ask(
         "Emulation.setDeviceMetricsOverride", width=device.width, height=800,
-        deviceScaleFactor=device.scale, mobile=device.mobile,
+        deviceScaleFactor=device.scale, mobile=False,
     )  # fmt: skip
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.ask("Emulation.setEmulatedMedia", features=[scheme])

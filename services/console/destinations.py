@@ -7,7 +7,7 @@ when the mail is out already.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ import httpx
 
 from services.console.lint_findings import Finding, place
 from services.console.programme_topic import ProgrammeTable
+from services.console.screen import number
 from shared.programme.definitions import Areas, Send, Template
 from shared.programme.html_links import find_links
 from shared.programme.links import (
@@ -37,7 +38,10 @@ _GONE: Final = frozenset({404, 410})
 _NOT_FOR_PROGRAMS: Final = frozenset({401, 403, 405, 406, 429, 501, 999})
 """What sites answer that let no program in: nothing is known then."""
 
-State = Literal["there", "dead", "unknown"]
+State = Literal["there", "dead", "unreachable", "unknown"]
+DEAD: Final = frozenset({"dead", "unreachable"})
+
+_MEND: Final = "mend the address or the page: a link is looked up when it is clicked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +104,25 @@ def ask_all(wanted: Iterable[Destination], timeout_seconds: float = TIMEOUT_SECO
         return list(pool.map(lambda each: _ask(client, each), wanted))
 
 
-def of_links(asked: Iterable[Asked]) -> Iterator[Finding]:
-    """A finding for each that is dead."""
+def of_links(asked: Sequence[Asked], file: str) -> Iterator[Finding]:
+    """A finding for each link that is dead, whatever number of areas it is dead for. `file` is that
+    of the send: where nothing at all can be reached, that is all there is to say.
+    """
+    if asked and all(each.state == "unreachable" for each in asked):
+        yield Finding(
+            "warns", file, f"none of {number(len(asked))} addresses can be reached",
+            f"see whether this machine is online; the first is {asked[0].destination.address}, "
+            f"which {asked[0].said}",
+        )  # fmt: skip
+        return
+    groups: dict[tuple[str, str], list[Destination]] = {}
     for each in asked:
-        if each.state == "dead":
-            area = f" (area {each.destination.area})" if each.destination.area else ""
-            yield Finding(
-                "warns", each.destination.where, f"{each.destination.address}{area} {each.said}",
-                "mend the address or the page: a link is looked up when it is clicked",
-            )  # fmt: skip
+        if each.state in DEAD:
+            groups.setdefault((each.destination.where, each.said), []).append(each.destination)
+    for (where, said), dead in groups.items():
+        area = f" (area {dead[0].area})" if dead[0].area else ""
+        more = f", and {number(len(dead) - 1)} more like it" if len(dead) > 1 else ""
+        yield Finding("warns", where, f"{dead[0].address}{area} {said}{more}", _MEND)
 
 
 def _of_template(
@@ -153,11 +167,11 @@ def _ask(client: httpx.Client, wanted: Destination) -> Asked:
             with client.stream("GET", wanted.address) as response:
                 status = response.status_code
     except httpx.TimeoutException:
-        return Asked(wanted, "dead", "does not answer in time")
+        return Asked(wanted, "unreachable", "does not answer in time")
     except httpx.TooManyRedirects:
         return Asked(wanted, "dead", "leads round in a circle")
     except httpx.HTTPError as error:
-        return Asked(wanted, "dead", _unreachable(wanted.address, error))
+        return Asked(wanted, "unreachable", _unreachable(wanted.address, error))
     return Asked(wanted, *_meaning(status))
 
 

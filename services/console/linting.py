@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Annotated, Any, Final
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from services.console import destinations
 from services.console.asking import Services
-from services.console.destinations import Asked
+from services.console.destinations import DEAD, Asked
 from services.console.lint_findings import (
     TRIAL,
     FieldUse,
@@ -45,7 +47,7 @@ UNKNOWN: Final = ("-", "dim")
 @dataclass(slots=True)
 class Report:
     """`lacking`: fields that the mails show, with how many of the mailable lack each. `links` and
-    `scores` (by variant) None: they were not asked for; `scores` empty: nobody could be asked.
+    `scores` (by variant) None: they were not asked for; `scores` empty: there is no SpamAssassin.
     """
 
     send: Send
@@ -57,7 +59,13 @@ class Report:
     scores: dict[str, SpamScore | None] | None = None
 
     def of(self, level: str) -> list[Finding]:
-        return [each for each in self.findings if each.level == level]
+        """Those of a level, file by file and line by line."""
+        return sorted((f for f in self.findings if f.level == level), key=_by_place)
+
+
+def _by_place(found: Finding) -> tuple[str, int]:
+    file, _, line = found.where.rpartition(":")
+    return (file, int(line)) if file and line.isdigit() else (found.where, 0)
 
 
 def lint(
@@ -129,7 +137,7 @@ def as_data(report: Report) -> dict[str, Any]:
         "links": None if report.links is None else {
             "addresses": report.all_links,
             "asked": len(report.links),
-            "dead": [e.destination.address for e in report.links if e.state == "dead"],
+            "dead": [e.destination.address for e in report.links if e.state in DEAD],
             "unknown": [e.destination.address for e in report.links if e.state == "unknown"],
         },
         "spam_scores": report.scores and {
@@ -148,16 +156,36 @@ def show(screen: Screen, report: Report) -> None:
         else f"{some(len(warns), 'thing')} to look at" if warns else "nothing to mend"
     )  # fmt: skip
     screen.say((report.send.name, "bold"), ": ", (verdict, _style(stops, warns)))
+    looked_at = _grid()
     for mark, title, said in _lines(report):
-        screen.say("  ", mark, f" {title:<11}", said)
+        looked_at.add_row(Text(*mark), Text(title), Text(said))
+    screen.out.print(looked_at)
     for title, listed, style in (("Stops it", stops, "red"), ("Worth a look", warns, "yellow")):
         if listed:
             screen.say()
             screen.say((title, f"bold {style}"))
-        for each in listed:
-            screen.say("  ", (each.where, "bold"), ": ", each.what)
-            if each.hint:
-                screen.say((f"      {each.hint}", "dim"))
+        for file, of_file in groupby(listed, key=lambda each: _by_place(each)[0]):
+            screen.say("  ", (file, "bold"))
+            lines = _grid()
+            for each in of_file:
+                lines.add_row(*_row(each))
+            screen.out.print(lines)
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(min_width=5, justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _row(found: Finding) -> tuple[Text, Text]:
+    line = _by_place(found)[1]
+    said = Text(found.what)
+    if found.hint:
+        said.append(f"\n{found.hint}", "dim")
+    return Text(str(line) if line else "", "cyan"), said
 
 
 def _lines(report: Report) -> list[tuple[tuple[str, str], str, str]]:
@@ -188,11 +216,12 @@ def _field_line(report: Report) -> tuple[tuple[str, str], str, str]:
 
 
 def _link_line(report: Report, asked: Sequence[Asked]) -> tuple[tuple[str, str], str, str]:
-    dead = sum(each.state == "dead" for each in asked)
+    dead = sum(each.state in DEAD for each in asked)
     unknown = sum(each.state == "unknown" for each in asked)
     if not asked:
         return MARKS["good"], "Links", "there are none"
-    said = f"{number(len(asked) - dead - unknown)} of {number(len(asked))} lead somewhere"
+    alive = len(asked) - dead - unknown
+    said = f"{number(alive)} of {number(len(asked))} {'leads' if alive == 1 else 'lead'} somewhere"
     if unknown:
         said += f"; {number(unknown)} tell programs nothing: look yourself"
     if report.all_links > len(asked):
@@ -201,7 +230,9 @@ def _link_line(report: Report, asked: Sequence[Asked]) -> tuple[tuple[str, str],
 
 
 def _spam_line(report: Report) -> tuple[tuple[str, str], str, str]:
-    scores = {name: score for name, score in (report.scores or {}).items() if score is not None}
+    if report.scores is None:
+        return UNKNOWN, "Spam score", "not asked for: the mails do not render"
+    scores = {name: score for name, score in report.scores.items() if score is not None}
     if not scores:
         why = "gave none" if report.scores else "is not installed here"
         return UNKNOWN, "Spam score", f"SpamAssassin {why}"
@@ -214,14 +245,16 @@ def _follow_links(report: Report, table: ProgrammeTable) -> None:
     found = destinations.destinations_of(table, report.send)
     report.all_links = len(found)
     report.links = destinations.ask_all(destinations.chosen(found))
-    report.findings += destinations.of_links(report.links)
+    report.findings += destinations.of_links(report.links, f"sends/{report.send.name}.yaml")
 
 
 def _score(report: Report, services: Services) -> None:
     """The spam score of each variant; nothing of what does not even render."""
+    if any(each.where == TRIAL for each in report.findings):
+        return
     report.scores = {}
     program = find_spamassassin()
-    if program is None or any(each.where == TRIAL for each in report.findings):
+    if program is None:
         return
     for variant in report.send.variants:
         question = {"send": report.send.name, "variant": variant.name}

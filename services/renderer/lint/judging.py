@@ -78,10 +78,11 @@ def judge_text(
         )  # fmt: skip
     lost = _addresses(html, links, hrefs) - _addresses(text, links, hrefs)
     if lost:
-        many = "1 link" if len(lost) == 1 else f"{len(lost)} links"
+        more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
         yield Finding(
-            "warns", "text", 0, f"{many} of the HTML part cannot be reached from the text part",
-            "write their addresses into the text, each on a line of its own",
+            "warns", "text", 0,
+            f"the HTML part leads to {min(lost)}{more}, and the text part does not",
+            "write the address into the text, on a line of its own",
         )  # fmt: skip
     if re.search(r"\n[ \t]*\n[ \t]*\n[ \t]*\n", text.replace("\r\n", "\n").strip()):
         yield Finding(

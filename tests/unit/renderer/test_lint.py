@@ -152,7 +152,9 @@ def test_the_text_part_says_as_much_and_leads_as_far() -> None:
     words, links = findings(page(body))
     assert (words.part, words.level) == ("text", "warns")
     assert "the text part has" in words.what
-    assert links.what == "1 link of the HTML part cannot be reached from the text part"
+    assert links.what == (
+        "the HTML part leads to https://x.example.org, and the text part does not"
+    )
     (gap,) = findings(page("<p>Hi</p>"), "a\n\n\n\n" + TEXT)
     assert gap.what == "the text part has three empty lines in a row"
 
