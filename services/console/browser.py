@@ -79,7 +79,7 @@ def _taken(browser: _Browser, address: str, device: Device, *, dark: bool) -> by
     browser.session = str(attached["sessionId"])
     browser.ask("Page.enable")
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
-    # Never `mobile`: mail programs lay a page out as wide as they are, whatever it says of viewports.
+    # Never `mobile`: mail programs lay a page out as wide as they are, whatever its viewport says.
     browser.ask(
         "Emulation.setDeviceMetricsOverride", width=device.width, height=800,
         deviceScaleFactor=device.scale, mobile=False,

@@ -17,7 +17,7 @@ import httpx
 
 from services.console.lint_findings import Finding, place
 from services.console.programme_topic import ProgrammeTable
-from services.console.screen import number
+from services.console.screen import number, some
 from shared.programme.definitions import Areas, Send, Template
 from shared.programme.html_links import find_links
 from shared.programme.links import (
@@ -110,7 +110,7 @@ def of_links(asked: Sequence[Asked], file: str) -> Iterator[Finding]:
     """
     if asked and all(each.state == "unreachable" for each in asked):
         yield Finding(
-            "warns", file, f"none of {number(len(asked))} addresses can be reached",
+            "warns", file, f"none of {some(len(asked), 'address', 'addresses')} can be reached",
             f"see whether this machine is online; the first is {asked[0].destination.address}, "
             f"which {asked[0].said}",
         )  # fmt: skip

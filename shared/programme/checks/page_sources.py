@@ -44,12 +44,13 @@ def text_flaws(source: str) -> Iterator[Flaw]:
                 "write the text alone", number,
             )  # fmt: skip
         if found := _PLAIN_HTTP.search(line):
-            yield _doubt(*_not_https(_JINJA.sub("...", found[0])), number)
+            yield _doubt(*_not_https(_JINJA.sub("...", found[0].rstrip(".,;:!?)"))), number)
         said = _JINJA.sub("", line).strip()
         if len(said) > LONGEST_LINE and " " in said:
             long.append(number)
     if long:
-        lines = "1 line of the text part is" if len(long) == 1 else f"{len(long)} lines are"
+        many = len(long)
+        lines = "1 line of the text part is" if many == 1 else f"{many} lines of the text part are"
         yield _doubt(
             f"{lines} longer than {LONGEST_LINE} characters",
             "break the lines of the text part: some mail programs break them anywhere", long[0],
