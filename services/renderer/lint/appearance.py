@@ -28,6 +28,12 @@ _WORDS: Final = re.compile(r"[^\s(]+(?:\([^)]*\))?")
 _BOLD: Final = frozenset({"b", "strong", "th", "h1", "h2", "h3", "h4", "h5", "h6"})
 _HEADINGS: Final = {"h1": 2.0, "h2": 1.5, "h3": 1.17}
 _NOT_SHOWN: Final = frozenset({"head", "title", "style", "script"})
+_NOTHING: Final = frozenset({"0", "0px"})
+_HIDES: Final[Mapping[str, frozenset[str]]] = {
+    "display": frozenset({"none"}), "visibility": frozenset({"hidden"}),
+    "opacity": frozenset({"0"}), "max-height": _NOTHING, "font-size": _NOTHING | {"1px"},
+}  # fmt: skip
+"""How mails hide their preheader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,8 @@ def _look(element: Element, around: Look, style: Mapping[str, str]) -> Look:
         colour, coloured = around.colour, around.coloured
     elif "color" in style:
         colour, coloured = read_colour(said), True
-    hidden = (
-        element.tag in _NOT_SHOWN
-        or style.get("display") == "none"
-        or style.get("visibility") == "hidden"
-        or style.get("opacity") == "0"
+    hidden = element.tag in _NOT_SHOWN or any(
+        style.get(name, "").strip() in values for name, values in _HIDES.items()
     )
     return Look(
         colour, ground, grounded, coloured,
@@ -116,14 +119,12 @@ def _look(element: Element, around: Look, style: Mapping[str, str]) -> Look:
 def _ground(style: Mapping[str, str], around: Look) -> tuple[Colour | None, bool]:
     """What is behind it; a picture is no colour that anybody could judge."""
     ground, grounded = around.ground, around.grounded
-    for name in ("background", "background-color"):
-        said = style.get(name, "").strip().lower()
-        if said in _SEES_THROUGH:
-            continue
-        words = _WORDS.findall(said)
-        colours = [colour for word in words if (colour := read_colour(word)) is not None]
-        ground = None if _PICTURE.search(said) or not colours else colours[-1]
-        grounded = True
+    said = style.get("background-color", "").strip().lower()
+    if said not in _SEES_THROUGH:
+        colours = [c for word in _WORDS.findall(said) if (c := read_colour(word)) is not None]
+        ground, grounded = (colours[-1] if colours else None), True
+    if _PICTURE.search(style.get("background-image", "")):
+        return None, True
     return ground, grounded
 
 

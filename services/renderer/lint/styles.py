@@ -22,6 +22,12 @@ _COMPOUND: Final = re.compile(r"([a-z][a-z0-9]*|\*)?((?:\.[\w-]+)*)", re.IGNOREC
 _SCHEME: Final = re.compile(r"prefers-color-scheme\s*:\s*(light|dark)", re.IGNORECASE)
 
 
+_SHORT: Final[Mapping[str, tuple[str, ...]]] = {
+    "background": ("background-color", "background-image"),
+}  # fmt: skip
+"""What a property stands for. Each part is read out of the whole value."""
+
+
 class Value(NamedTuple):
     """What a property is set to."""
 
@@ -70,13 +76,14 @@ def read_rules(style: str) -> list[Rule]:
 
 
 def declarations(text: str) -> dict[str, Value]:
-    """Property to value, the last of each."""
+    """Property to value, the last of each; `background` as its colour and its picture."""
     found: dict[str, Value] = {}
     for each in text.split(";"):
         name, colon, value = each.partition(":")
         if colon:
             plain = value.replace("!important", "").strip()
-            found[name.strip().lower()] = Value(plain, "!important" in value)
+            said = Value(plain, "!important" in value)
+            found |= dict.fromkeys(_SHORT.get(name.strip().lower(), (name.strip().lower(),)), said)
     return found
 
 
@@ -96,9 +103,11 @@ def own_style(element: Element, rules: Iterable[Rule], scheme: Scheme) -> dict[s
 
 
 def _old_attributes(element: Element) -> Iterator[tuple[str, str]]:
-    """`bgcolor` and `color`, which mails still use."""
+    """`bgcolor`, `background` and `color`, which mails still use."""
     if "bgcolor" in element.attributes:
         yield "background-color", element.attributes["bgcolor"]
+    if "background" in element.attributes:
+        yield "background-image", f"url({element.attributes['background']})"
     if element.tag == "font" and "color" in element.attributes:
         yield "color", element.attributes["color"]
 

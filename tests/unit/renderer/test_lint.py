@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.renderer.lint.colours import BLACK, WHITE, Colour, contrast, read_colour
-from services.renderer.lint.judging import GMAIL_CLIPS, Finding
+from services.renderer.lint.judging import GMAIL_CLIPS, Finding, judge_page
 from services.renderer.lint.marking import marked
 from services.renderer.lint.page import read_page
 from services.renderer.lint.styles import own_style, read_rules
@@ -16,6 +17,7 @@ from shared.programme.definitions import Areas, Template
 from shared.programme.links import number_template
 from tests.unit.renderer.building import SIGNING, a_book, a_campaign, a_send, a_template
 
+MAILS = Path(__file__).resolve().parents[4] / "shared" / "data" / "email-templates"
 HEAD = '<head><meta name="color-scheme" content="light dark"></head>'
 FOOT = '<p><a href="{{ unsubscribe_url }}">no more</a></p>{{ disclaimer }}'
 TEXT = "Hello neighbour, come along\n{{ unsubscribe_url }}\n{{ disclaimer }}"
@@ -93,7 +95,9 @@ def test_large_text_may_be_fainter() -> None:
 
 def test_what_nobody_sees_or_can_judge_is_left_out() -> None:
     hidden = '<div style="display:none;color:#fff;background:#fff">x</div>'
-    picture = '<p style="background:url(https://x.example/i.png);color:#fff">x</p>'
+    picture = '<p style="background:#fff url(https://x.example/i.png);color:#fff">x</p>'
+    picture += '<p background="https://x.example/i.png" style="color:#fff">x</p>'
+    picture += '<div style="max-height:0;overflow:hidden;color:#fff">a preheader</div>'
     unknown = '<p style="background:#fff;color:var(--ink)">x</p>'
     own_link_colour = '<p style="background:#00f"><a href="https://x.example.org">x</a></p>'
     body = hidden + picture + unknown + own_link_colour
@@ -117,6 +121,15 @@ def test_dark_mode_is_judged_by_the_rules_for_it() -> None:
         (4, "in dark mode the text #1f2937 o"),
         (6, "in dark mode the text #14532d o"),
     ]
+
+
+def test_a_background_in_short_beats_an_inline_colour_when_it_is_important() -> None:
+    style = (
+        "<style>@media (prefers-color-scheme: dark) { .bg { background: #222 !important } "
+        "p { color: #f7f7f9 !important } }</style>"
+    )
+    body = '<div class="bg" style="background-color:#ffffff;color:#000"><p>Hello</p></div>'
+    assert findings(page(body, HEAD.replace("</head>", f"{style}</head>"))) == []
 
 
 def test_without_a_word_about_dark_mode_it_is_asked_for() -> None:
@@ -197,3 +210,20 @@ def test_the_edition_with_the_most_to_say_and_the_one_for_everybody_else() -> No
     assert editions_to_look_at(areas) == {"B": {"x": "longer"}, "": {}}
     assert editions_to_look_at(areas.model_copy(update={"default": None})) == {"B": {"x": "longer"}}
     assert editions_to_look_at(None) == {"": {}}
+
+
+@pytest.mark.skipif(
+    not MAILS.is_dir(), reason="the email templates of ../shared/data are not there"
+)
+def test_of_real_mails_those_made_for_dark_mode_have_no_fault_there() -> None:
+    found = {}
+    for path in sorted(MAILS.glob("*.html")):
+        source = path.read_text(encoding="utf-8")
+        page = marked(Template(name="t", subject="s", html=source, text=""))
+        found[path.name] = [each.what for each in judge_page(page.html)]
+        assert all(each.line > 0 for each in judge_page(page.html)), path.name
+    for name in ("cerberus_fluid.html", "cerberus_responsive.html"):
+        assert found[name] == [
+            "the text #ffffff on #709f2b has a contrast of 3.1, and should have 4.5"
+        ]
+    assert "nothing says how the mail is to look in dark mode" in found["konsav_promotional.html"]
