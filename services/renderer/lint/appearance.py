@@ -65,12 +65,14 @@ class Faint(NamedTuple):
     contrast: float
 
 
-def looks(page: Page, rules: Iterable[Rule], scheme: Scheme) -> dict[Element, Look]:
-    """Every element of the page in a colour scheme. A page is light unless it says it can be dark:
-    ask for dark only then.
+def looks(
+    page: Page, rules: Iterable[Rule], scheme: Scheme, *, dark_canvas: bool = False
+) -> dict[Element, Look]:
+    """Every element of the page in a colour scheme. `dark_canvas`: the page says `color-scheme`, so
+    that in dark mode what has no colours of its own is white on dark.
     """
     kept = tuple(rules)
-    dark = scheme == "dark"
+    dark = scheme == "dark" and dark_canvas
     canvas = Look(
         WHITE if dark else BLACK, DARK_CANVAS if dark else WHITE, grounded=False, coloured=False,
         size_px=_USUAL_PX, bold=False, shown=True,
@@ -131,7 +133,7 @@ def _ground(style: Mapping[str, str], around: Look) -> tuple[Colour | None, bool
 def _size(element: Element, said: str, around_px: float) -> float:
     found = _SIZE.fullmatch(said.strip().lower())
     if found is None:
-        return _USUAL_PX * _HEADINGS[element.tag] if element.tag in _HEADINGS else around_px
+        return around_px * _HEADINGS.get(element.tag, 1.0)
     number, unit = float(found[1]), found[2]
     per_unit = {"pt": 4 / 3, "em": around_px, "rem": _USUAL_PX, "%": around_px / 100}
     return number * per_unit.get(unit or "px", 1.0)

@@ -22,6 +22,8 @@ GMAIL_CLIPS: Final = 102 * 1024
 CLEARLY_LESS: Final = 0.5
 """Share of the HTML's words below which the text part says clearly less."""
 
+_COLOUR_SCHEME: Final = re.compile(r"(?<![\w-])color-scheme\s*:\s*([^;}]+)", re.IGNORECASE)
+
 Level = Literal["stops", "warns"]
 _NO_PLACE: Final = Place("html", 0)
 
@@ -100,7 +102,7 @@ def judge_page(html: str) -> Iterator[Finding]:
     for each in faint(light):
         yield _faint(each.element.place, "", each.look.colour, each.look.ground, each.contrast,
                      each.look.wanted)  # fmt: skip
-    if not _says_dark(page, style):
+    if not (_can_be_dark(page, style) or "prefers-color-scheme" in style):
         place = _place_of(page, "head") or _place_of(page, "html") or _NO_PLACE
         yield Finding(
             "warns", place.part, place.line, "nothing says how the mail is to look in dark mode",
@@ -119,7 +121,8 @@ def judge_page(html: str) -> Iterator[Finding]:
                     "in dark mode it may stand on black: give a background to an element around it",
                 )  # fmt: skip
         return
-    for each in faint(looks(page, rules, "dark")):
+    dark = looks(page, rules, "dark", dark_canvas=_can_be_dark(page, style))
+    for each in faint(dark):
         usual = light[each.element]
         if (usual.colour, usual.ground) == (each.look.colour, each.look.ground):
             continue  # it is told already
@@ -144,12 +147,14 @@ def _addresses(part: str, links: re.Pattern[str], hrefs: Sequence[str]) -> set[s
     return {hrefs[int(number)] for number in links.findall(part)}
 
 
-def _says_dark(page: Page, style: str) -> bool:
-    metas = [
+def _can_be_dark(page: Page, style: str) -> bool:
+    """Whether it says `color-scheme` of itself, in a meta or in its style."""
+    said = [
         each.attributes.get("content", "") for each in page.elements
         if each.tag == "meta" and each.attributes.get("name", "").lower() == "color-scheme"
     ]  # fmt: skip
-    return any("dark" in each.lower() for each in metas) or "prefers-color-scheme" in style
+    said += _COLOUR_SCHEME.findall(style)
+    return any("dark" in each.lower() for each in said)
 
 
 def _place_of(page: Page, tag: str) -> Place | None:
