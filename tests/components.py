@@ -43,6 +43,23 @@ def _postgres() -> str | None:
     return None
 
 
+def _chromium() -> str | None:
+    from services.console.browser import find_browser
+    from shared.errors import Misconfigured
+
+    try:
+        find_browser()
+    except Misconfigured as missing:
+        return str(missing)
+    return None
+
+
+def _spamassassin() -> str | None:
+    if shutil.which("spamassassin") is None:
+        return "spam scores are read from the real program: install spamassassin"
+    return None
+
+
 def _promtool() -> str | None:
     if shutil.which("promtool") is None:
         return "alert rules are checked with promtool: install prometheus"
@@ -54,6 +71,8 @@ COMPONENTS: Final[Mapping[str, Callable[[], str | None]]] = {
     "kafka": _kafka,
     "postgres": _postgres,
     "promtool": _promtool,
+    "chromium": _chromium,
+    "spamassassin": _spamassassin,
 }
 
 

@@ -25,6 +25,8 @@ from services.console.launching import (
     read_due,
     warnings,
 )
+from services.console.lint_findings import TRIAL
+from services.console.linting import Report, examine, told_at_launch
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import ProgrammeTable, order, read_table, send_order_record
 from services.console.screen import Cell, duration, moment, number, some
@@ -56,6 +58,7 @@ class Proposal:
     due_at: datetime | None
     zone: ZoneInfo | None
     rate: float | None
+    lint: Text
 
 
 def launch(
@@ -132,15 +135,29 @@ def _propose(
             f"{', none of them may be mailed' if counted.matching else ''}): "
             f"see why with `doorstep segment count {send.segment}`"
         )
-    faults = around.services.post("renderer", "/ask/trial", {"send": send.name})["faults"]
+    report = examine(around.services, table, send, only_gaps=True)
+    _refuse_what_stops(report)
+    rate = permitted_rate(around)
+    told = told_at_launch(report)
+    return Proposal(send, standing, pinned, counted, due_at, table.zone, rate, told)
+
+
+def _refuse_what_stops(report: Report) -> None:
+    """Raises NotPossible for faults of the trial render, and for what lint says stops a send."""
+    stops, name = report.of("stops"), report.send.name
+    faults = [each for each in stops if each.where == TRIAL]
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
+        listed = "\n".join(f"  {fault.what}" for fault in faults)
         raise NotPossible(
-            f"{send.name}: the trial render found {some(len(faults), 'fault')}; nothing was "
+            f"{name}: the trial render found {some(len(faults), 'fault')}; nothing was "
             f"launched. Mend the template, apply, and launch again\n{listed}"
         )
-    rate = permitted_rate(around)
-    return Proposal(send, standing, pinned, counted, due_at, table.zone, rate)
+    if stops:
+        listed = "\n".join(f"  {each.where}: {each.what}\n      {each.hint}" for each in stops)
+        raise NotPossible(
+            f"{name}: lint found {some(len(stops), 'reason')} not to launch it, and nothing was "
+            f"launched. See `doorstep send lint {name}`\n{listed}"
+        )
 
 
 def _approve(
@@ -253,6 +270,7 @@ def _summary(around: Surroundings, proposal: Proposal) -> Table:
         seconds = max(1.0, counted.mailable / proposal.rate)
         rows.append(("Takes", f"{duration(seconds)} at {proposal.rate:g} a second"))
     rows.append(("Trial", Text("every variant and edition renders", "green")))
+    rows.append(("Lint", proposal.lint))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

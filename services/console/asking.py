@@ -1,4 +1,4 @@
-"""Questions to the services over HTTP: the one place of the console that makes requests.
+"""Questions to the services over HTTP: the one place of the console that makes requests of them.
 
 Every service answers read-only questions at its admin port. A service that does not answer is an
 error with what to do about it; what an answer means is decided elsewhere.

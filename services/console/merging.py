@@ -109,6 +109,7 @@ def meant(found: Sequence[Answer | None]) -> Answer | None:
 
 _MERGES: Final[Mapping[str, Callable[[Sequence[Answer]], dict[str, Any]]]] = {
     "/ask/count": _sum_but_partitions,
+    "/ask/lacking": _sum_but_partitions,
     "/ask/books": _books,
     "/ask/segments": _segments,
     "/ask/known": _known,

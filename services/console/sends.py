@@ -10,7 +10,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from services.console import approving, orders
+from services.console import approving, linting, orders, previewing
 from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
 from services.console.books import read_books
@@ -197,6 +197,9 @@ def retry(
     _order(context, name, said, orders.retried, as_json=as_json)
 
 
+app.command("lint")(linting.lint)
+app.command("preview")(previewing.preview)
+app.command("test")(previewing.mail_seeds)
 app.command("launch")(approving.launch)
 app.command("schedule")(approving.schedule)
 app.command("forecast")(show_forecast)

@@ -18,6 +18,7 @@ from services.console.story import Known, Verdict, read_known, story, verdict
 from services.console.surroundings import here
 from shared.errors import Misconfigured
 from shared.ids import BadAddress, address_key
+from shared.settings import Settings
 
 STYLES: Final = {
     "Yes": "bold green", "No": "bold red", "Not yet": "bold yellow", "In doubt": "bold magenta",
@@ -41,8 +42,7 @@ def why(
     with around.log() as log:
         programme = read_table(log)
     standing = standing_of(programme, send, around.now())
-    secret = around.settings.identity_secret() if not _ID.fullmatch(supporter.strip()) else b""
-    supporter_id = find_supporter(around.services, supporter, secret)
+    supporter_id = as_supporter_id(around.services, supporter, around.settings)
     explained = around.services.get("segmenter", "/ask/explain", send=send, supporter=supporter_id)
     outcomes = _outcomes(around.services, around.screen, send, supporter_id)
     known = read_known(explained, outcomes, programme.rule_of_send(send))
@@ -56,6 +56,12 @@ def why(
     _print(around.screen, send, supporter_id, found, known)
     for when, what in story(known, standing, zone):
         around.screen.say((f"  {when:<24}", "dim"), what)
+
+
+def as_supporter_id(services: Services, said: str, settings: Settings) -> str:
+    """The supporter id behind what somebody typed; the secret is only needed for what is none."""
+    secret = settings.identity_secret() if not _ID.fullmatch(said.strip()) else b""
+    return find_supporter(services, said, secret)
 
 
 def find_supporter(services: Services, said: str, secret: bytes) -> str:

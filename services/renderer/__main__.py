@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from datetime import UTC, datetime
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from datetime import datetime
 
 from services.renderer.book import Book
 from services.renderer.handler import Renderer
 from services.renderer.preparing import Preparer
+from services.renderer.questions import Questions
 from services.renderer.rendering import Signing
-from services.renderer.trial import trial
 from shared.clock import SystemClock
-from shared.errors import RetryLater
 from shared.log.opening import open_log
 from shared.log.table import Table
 from shared.log.topics import AUDIENCE, PROGRAMME
@@ -57,7 +52,7 @@ class RendererService:
         self._admin = AdminServer(
             settings.admin_host, settings.renderer.port, metrics,
             healthy=self._loop.healthy, ready=self._loop.ready, why_not=disk.word,
-            questions=[Route("/ask/trial", self._trial, methods=["POST"])],
+            questions=Questions(self._book, self._lock, self._signing, clock).routes(),
         )  # fmt: skip
 
     def run(self) -> None:
@@ -80,19 +75,6 @@ class RendererService:
     def _signing(self, now: datetime) -> Signing:
         key_id, key = self._keys.signing(now)
         return Signing(self._tracking_url, key_id, key)
-
-    async def _trial(self, request: Request) -> JSONResponse:
-        """`{"send": NAME}` to `{"faults": [...]}`: a trial render of every variant and edition."""
-        try:
-            name = str((await request.json())["send"])
-        except (ValueError, KeyError, TypeError):
-            return JSONResponse({"error": 'wanted: {"send": "NAME"}'}, status_code=400)
-        with self._lock:
-            try:
-                faults = trial(self._book, name, self._signing(datetime.now(UTC)))
-            except RetryLater as error:
-                faults = [str(error)]
-        return JSONResponse({"faults": faults})
 
 
 if __name__ == "__main__":

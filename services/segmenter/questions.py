@@ -19,8 +19,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from services.segmenter.people import questions as people
+from services.segmenter.people.audience import anybody, lacking
 from services.segmenter.people.ownership import Owned
 from services.segmenter.people.rules_sql import NUL, RuleUnusable
+from services.segmenter.sends.audience_batches import recipient_now
 from services.segmenter.sends.programme import ProgrammeView
 from services.segmenter.sends.questions import books, delivery_of, frozen_of
 from shared.clock import Clock
@@ -30,6 +32,7 @@ from shared.store.database import Database
 
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 MOST_KEYS = 10_000
+MOST_NAMES = 200
 
 
 class BadQuestion(Exception):
@@ -67,6 +70,8 @@ class Questions:
     def routes(self) -> list[Route]:
         return [
             self._route("/ask/count", self._count, "POST"),
+            self._route("/ask/lacking", self._lacking, "POST"),
+            self._route("/ask/recipient", self._recipient, "GET"),
             self._route("/ask/segments", self._segments, "GET"),
             self._route("/ask/known", self._known, "POST"),
             self._route("/ask/explain", self._explain, "GET"),
@@ -102,12 +107,31 @@ class Questions:
 
     def _count(self, asked: dict[str, Any], owned: Owned) -> dict[str, Any]:
         """How many match a rule, and how many of them may be mailed."""
-        try:
-            rule = RULE.validate_python(asked.get("rule"))
-        except ValidationError as error:
-            raise BadQuestion(f"not a rule: {error.errors()[0]['msg']}") from error
-        topic, send = _perhaps(asked, "topic"), _perhaps(asked, "send")
+        rule, topic, send = _rule(asked), _perhaps(asked, "topic"), _perhaps(asked, "send")
         return people.count_of(self._db, rule, self._clock.now(), owned, topic=topic, send_id=send)
+
+    def _lacking(self, asked: dict[str, Any], owned: Owned) -> dict[str, Any]:
+        """How many of those who would get a mail lack each of its `fields` and `attributes`."""
+        rule, topic, send = _rule(asked), _perhaps(asked, "topic"), _perhaps(asked, "send")
+        fields, attributes = _names(asked, "fields"), _names(asked, "attributes")
+        found = lacking(
+            self._db, rule, self._clock.now(), owned, fields, attributes,
+            topic=topic, send_id=send,
+        )  # fmt: skip
+        return {
+            "mailable": found.mailable,
+            "fields": dict(found.fields), "attributes": dict(found.attributes),
+        }  # fmt: skip
+
+    def _recipient(self, asked: dict[str, Any], owned: Owned) -> dict[str, Any]:
+        """What a mail of a send, as last applied, would know of a supporter, mailable or not."""
+        supporter_id, send_id = _whom(asked, owned), _wanted(asked, "send")
+        planned = self._programme.draft(send_id)
+        if planned is None:
+            raise BadQuestion(f"there is no send called {send_id!r}")
+        member = anybody(self._db, supporter_id)
+        made = None if member is None else recipient_now(planned, member, owned.of)
+        return {"recipient": made and made.model_dump(mode="json")}
 
     def _segments(self, _: dict[str, Any], owned: Owned) -> dict[str, Any]:
         """Every segment with its counts; `members` is the live number where there is one."""
@@ -170,6 +194,22 @@ class Questions:
         up.
         """
         return books(self._db, self._programme, _wanted(asked, "send"), owned)
+
+
+def _rule(asked: dict[str, Any]) -> Rule:
+    try:
+        return RULE.validate_python(asked.get("rule"))
+    except ValidationError as error:
+        raise BadQuestion(f"not a rule: {error.errors()[0]['msg']}") from error
+
+
+def _names(asked: dict[str, Any], name: str) -> list[str]:
+    names = asked.get(name, [])
+    if not isinstance(names, list) or not all(isinstance(n, str) and NUL not in n for n in names):
+        raise BadQuestion(f"{name}: wanted is a list of names")
+    if len(names) > MOST_NAMES:
+        raise BadQuestion(f"{name}: at most {MOST_NAMES}")
+    return names
 
 
 def _whom(asked: dict[str, Any], owned: Owned) -> str:

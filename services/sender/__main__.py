@@ -21,6 +21,7 @@ from services.sender.pace import OwnPace, Pace, SharedPace
 from services.sender.provider_pace import ProviderPace
 from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
+from services.sender.seed_mails import SeedMails
 from services.sender.ses_account import SesAccount
 from services.sender.soft_bounces import SoftBounces, SoftRule
 from services.sender.suppression_list import SuppressionListReading
@@ -78,12 +79,14 @@ class Sender:
             return SharedPace(dispatching.connection, rate, clock, row)
 
         self._gateway = open_gateway(own)
+        self._seeds = SeedMails(self._gateway, own, clock, settings.identity_secret)
         holding = Holding(settings.partitions, metrics)
         self._dispatcher = Dispatcher(
             dispatching, self._gateway, pace(1, self._account.rate),
             lambda: SenderTables(self._log), own, clock, fail_points, metrics,
             held=lambda: disk.low() or self._account.held(), holding=holding,
             providers=ProviderPace(pace), on_hold_all=self._account.wake,
+            seeds=self._seeds,
         )  # fmt: skip
         soft_bounces = SoftBounces(_soft_rule(own), settings.partitions)
         upkeep = Upkeep(
@@ -118,9 +121,12 @@ class Sender:
             settings.admin_host, own.port, metrics,
             healthy=self._loop.healthy,
             ready=lambda: self._loop.ready() and self._dispatcher.ready(), why_not=disk.word,
-            questions=Questions(
-                self._store.reader(), limits, lambda: self._orders().warm_ups
-            ).routes(),
+            questions=[
+                *Questions(
+                    self._store.reader(), limits, lambda: self._orders().warm_ups
+                ).routes(),
+                *self._seeds.routes(),
+            ],
         )  # fmt: skip
 
     def run(self) -> None:

@@ -31,6 +31,7 @@ from services.sender.outcomes import tell
 from services.sender.pace import Pace
 from services.sender.picking import Parked, Picking
 from services.sender.provider_pace import ProviderPace
+from services.sender.seed_mails import SeedMails
 from services.sender.tables import SenderTables
 from services.sender.upkeep import deadline_margin_ms
 from shared.clock import Clock, to_ms
@@ -79,12 +80,15 @@ class Dispatcher:
         holding: Holding,
         providers: ProviderPace,
         on_hold_all: Callable[[], None] = lambda: None,
+        seeds: SeedMails | None = None,
     ) -> None:
         """`held`: no call may start now; those in flight come back and are written down.
 
-        `on_hold_all`: SES has said that no message can go.
+        `on_hold_all`: SES has said that no message can go. `seeds`: mails outside the ledger, which
+        take their turn here.
         """
         self._held, self._holding, self._on_hold_all = held, holding, on_hold_all
+        self._seeds = seeds
         self._failures = FailuresInARow(settings.breaker_failures)
         self._waiting, self._parked, self._providers = Waiting(metrics), Parked(), providers
         self._store, self._gateway, self._open_tables = store, gateway, tables
@@ -157,6 +161,10 @@ class Dispatcher:
                 try:
                     tables = tables or self._opened()
                     self._refresh_when_due(tables)
+                    if self._seeds is not None:
+                        looked_at = self._clock.boot_seconds()  # before the tables' ages are
+                        may_call = self._may_call(tables)
+                        self._seeds.go(tables, self._pace, looked_at, may_call=may_call)
                     self.turn(tables)
                     pause = IDLE_SECONDS
                     conflicts.over()
@@ -243,12 +251,7 @@ class Dispatcher:
         if (
             free <= 0
             or not self._partitions
-            or self._stopping.is_set()
-            or self._must_refresh
-            or tables.orders.halted
-            or self._held()
-            or self._clock.boot_seconds() < self._hold_until
-            or max(tables.ages().values()) > self._oldest_tables()
+            or not self._may_call(tables)
             # Since the last grant, SES may have told us to stop.
             or any(called.answer.verdict in STOPPING for called in self._unwritten)
         ):
@@ -260,6 +263,17 @@ class Dispatcher:
         if not granted:
             time.sleep(LINGER_SECONDS)
         return granted
+
+    def _may_call(self, tables: SenderTables) -> bool:
+        """Whether nothing that is about all mails stands in the way of a call."""
+        return not (
+            self._stopping.is_set()
+            or self._must_refresh
+            or tables.orders.halted
+            or self._held()
+            or self._clock.boot_seconds() < self._hold_until
+            or max(tables.ages().values()) > self._oldest_tables()
+        )
 
     def _oldest_tables(self) -> float:
         """How old they may be now: a call may begin when the look is as old as a look may be."""

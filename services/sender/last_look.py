@@ -50,7 +50,8 @@ class SettleOrder:
 class Orders:
     """What people have ordered, as far as the sender knows it.
 
-    `retry`: send to when it was ordered, in milliseconds.
+    `retry`: send to when it was ordered, in milliseconds. `seeds`: normalised addresses that tests
+    may go to.
     """
 
     halted: bool = False
@@ -61,6 +62,7 @@ class Orders:
     configuration_set: str = "doorstep"
     warm_ups: WarmUps = field(default_factory=WarmUps)
     providers: Providers = field(default_factory=Providers)
+    seeds: frozenset[str] = frozenset()
 
 
 Suppressions = Mapping[str, Mapping[str, str]]

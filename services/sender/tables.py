@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from services.sender.last_look import ERASED, Orders, SettleOrder
 from services.sender.ledger import EVERYTHING
 from shared.errors import NeverRetry
+from shared.ids import BadAddress, normalise_address
 from shared.log.port import Log
 from shared.log.record import Stored
 from shared.log.table import Table
@@ -110,6 +112,8 @@ class SenderTables:
                 self._order(data)
             case Definition(kind="campaign"):
                 self._campaign(data.body)
+                if b"@" not in (stored.key or b""):
+                    self._orders.seeds = _seeds(data.body.get("seeds"))
             case _:
                 pass
 
@@ -142,6 +146,15 @@ class SenderTables:
             self._orders.settle.pop(order.send_id, None)
         else:
             self._orders.settle[order.send_id] = SettleOrder(order.settle, ordered_ms)
+
+
+def _seeds(said: object) -> frozenset[str]:
+    """What a campaign names as seeds; nobody by what cannot be an address."""
+    found = set()
+    for address in said if isinstance(said, list) else []:
+        with suppress(BadAddress):
+            found.add(normalise_address(str(address)))
+    return frozenset(found)
 
 
 def _keep(names: set[str], name: str, *, wanted: bool) -> None:

@@ -20,7 +20,7 @@ from services.tracker.client_addresses import ClientAddresses
 from services.tracker.hits import Hits
 from services.tracker.intake import Intake
 from services.tracker.notifications import Notifications
-from services.tracker.pages import not_found_page
+from services.tracker.pages import not_found_page, preview_page
 from services.tracker.preferences import Preferences
 from services.tracker.rate_limits import Allowances, RateLimited
 from services.tracker.security import Secured
@@ -64,6 +64,7 @@ def application(
             *Preferences(intake).routes(),
             *actions.routes(),
             *notifications.routes(),
+            Route("/preview/{rest:path}", _preview, methods=["GET", "POST"]),
             *_health(intake.metrics, healthy, ready, beside),
         ],
         exception_handlers={404: _not_found},
@@ -103,6 +104,10 @@ def _health(
 
 def _answer(good: bool, yes: str, no: str) -> Response:
     return PlainTextResponse(yes if good else no, status_code=200 if good else 503)
+
+
+async def _preview(_: Request) -> Response:
+    return preview_page()
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

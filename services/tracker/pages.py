@@ -110,6 +110,16 @@ def nothing_page() -> Response:
     )
 
 
+def preview_page() -> Response:
+    """For links of a preview or a test mail: there is nobody they could act for."""
+    return page(
+        ENGLISH,
+        "A preview",
+        "<h1>This was a preview</h1><p>The link belongs to a mail that was made to be looked at. "
+        "Nobody was unsubscribed, and nothing was counted.</p>",
+    )
+
+
 def not_found_page() -> Response:
     """For links that are not ours: forged, cut short by a mail program, or mistyped."""
     words = ENGLISH

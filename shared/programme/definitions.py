@@ -86,7 +86,7 @@ class Provider(Checked):
 
 
 class Campaign(Checked):
-    """Who is speaking, and the defaults of every send.
+    """Who is speaking, and the defaults of every send. `seeds`: addresses that tests go to.
 
     `topics`: what people can leave and join by themselves, the name that sends say to what they
     read on the page. `languages` likewise: a code to the language's own name.
@@ -105,6 +105,7 @@ class Campaign(Checked):
     languages: dict[str, str] = Field(default_factory=dict)
     webhooks: tuple[Webhook, ...] = ()
     configuration_set: str = "doorstep"
+    seeds: tuple[str, ...] = ()
     disclaimer: Disclaimer
     warm_up: dict[str, WarmUp] = Field(default_factory=dict)
     providers: dict[str, Provider] = Field(default_factory=dict)

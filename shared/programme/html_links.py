@@ -1,4 +1,4 @@
-"""Finds the links of an HTML source that may hold Jinja: every `href` of every `<a>`.
+"""Finds the tags of an HTML source that may hold Jinja, and its links: every `href` of every `<a>`.
 
 Scans as browsers do (the tokenizer of the HTML standard, section 13.2.5), so that comments, and
 with them Outlook's conditional markup, scripts, `<area>` and VML are never taken for links.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.entities import html5
 from typing import Final
@@ -57,12 +57,34 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One complete start tag; its name in lower case, and where the name and the tag end."""
+    """One complete start tag of a masked source; its name in lower case, and where the name and the
+    tag end.
+    """
 
     name: str
     name_end: int
     end: int
     attributes: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTag:
+    """One start tag: its name, the offset behind its name, and its attributes as they are written,
+    Jinja and HTML escapes left in. A name that stands twice counts once, the first time.
+    """
+
+    name: str
+    name_end: int
+    attributes: Mapping[str, str]
+
+
+def written_tags(source: str) -> Iterator[WrittenTag]:
+    """Every complete start tag in order, but for what stands in comments, scripts and styles."""
+    for tag in find_tags(mask(source)):
+        written = {
+            each.name: source[each.value_start : each.value_end] for each in tag.attributes[::-1]
+        }
+        yield WrittenTag(tag.name, tag.name_end, written)
 
 
 def find_links(source: str) -> Iterator[Link]:

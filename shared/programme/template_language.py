@@ -24,6 +24,7 @@ CAMPAIGN_FIELDS: Final = frozenset(Campaign.model_fields) - {
     "configuration_set",
     "disclaimer",
     "webhooks",
+    "seeds",
 }
 
 MERGE_DATA: Final = frozenset({"supporter", "area", "send", "campaign"})

@@ -32,12 +32,27 @@ _COUNT: Final = """
         count(*),
         sum(case when s.place_status in ('known', 'given') then 0 else 1 end)
     from supporter s where {owned} and {condition} group by 1"""
-_MEMBERS: Final = """
+_ANYBODY: Final = """
     select s.supporter_id, s.address_key, p.email, p.first_name, p.last_name, p.language,
         p.postcode, s.latitude, s.longitude, p.attributes, p.areas, p.tracking
     from supporter s join profile p on p.supporter_id = s.supporter_id
-    where {who} and s.standing = 'mailable' and {free}
+    where {who}"""
+_MEMBERS: Final = f"""{_ANYBODY} and s.standing = 'mailable' and {{free}}
     order by s.supporter_id"""
+_LACKING: Final = """
+    select count(*){columns}
+    from supporter s join profile p on p.supporter_id = s.supporter_id
+    where {owned} and {condition} and s.standing = 'mailable' and {free}"""
+_LACKS_FIELD: Final = ", coalesce(sum(case when {empty} then 1 else 0 end), 0)"
+_EMPTY: Final[Mapping[str, str]] = {
+    "first_name": "coalesce(p.first_name, '') = ''",
+    "last_name": "coalesce(p.last_name, '') = ''",
+    "name": "coalesce(p.first_name, '') = '' and coalesce(p.last_name, '') = ''",
+    "postcode": "coalesce(p.postcode, '') = ''",
+}
+"""When a field of a supporter is empty in a mail; `language` never is."""
+_NO_ATTRIBUTE: Final = """not exists (select 1 from supporter_attribute a
+    where a.name = ? and a.supporter_id = s.supporter_id and a.value <> '')"""
 _AUDIENCE: Final = """
     select s.supporter_id, s.address_key, p.areas
     from supporter s join profile p on p.supporter_id = s.supporter_id
@@ -191,6 +206,57 @@ def members_by_id(
     """Those of the given who may be mailed now, by supporter_id; the others are absent."""
     who = Condition(_GIVEN, (json.dumps(list(supporter_ids)),))
     return _members(connection, who, topic, send_id)
+
+
+def anybody(connection: Database, supporter_id: str) -> Member | None:
+    """One supporter, mailable or not, without an address where none is known: for previews."""
+    who = _ANYBODY.format(who="s.supporter_id = ?")
+    row = next(iter(connection.execute(who, (supporter_id,))), None)
+    return None if row is None else _member((row[0], row[1] or "", row[2] or "", *row[3:]))
+
+
+class Lacking(NamedTuple):
+    """How many may be mailed, and how many of them lack each field and each attribute."""
+
+    mailable: int
+    fields: Mapping[str, int]
+    attributes: Mapping[str, int]
+
+
+def lacking(
+    connection: Database,
+    rule: Rule,
+    as_of: datetime,
+    owned: Owned,
+    fields: Iterable[str],
+    attributes: Iterable[str],
+    *,
+    topic: str | None = None,
+    send_id: str | None = None,
+) -> Lacking:
+    """Of the owned whom the rule means and who may be mailed. What is empty counts as lacking.
+
+    Fields are those of a supporter in a mail; an unknown one is lacked by nobody. Raises
+    RuleUnusable.
+    """
+    condition, free = _compiled(connection, rule, as_of, "everyone"), _free(topic, send_id)
+    known = [field for field in dict.fromkeys(fields) if field in _EMPTY]
+    named = list(dict.fromkeys(attributes))
+    columns = [_LACKS_FIELD.format(empty=_EMPTY[field]) for field in known]
+    columns += [_LACKS_FIELD.format(empty=_NO_ATTRIBUTE)] * len(named)
+    sql = _LACKING.format(
+        columns="".join(columns), owned=owned.sql("s.partition"), condition=condition.sql,
+        free=free.sql,
+    )  # fmt: skip
+    ((mailable, *counts),) = connection.execute(
+        sql, (*named, *condition.parameters, *free.parameters)
+    )
+    numbers = [int(count) for count in counts]
+    return Lacking(
+        int(mailable),
+        dict(zip(known, numbers, strict=False)),
+        dict(zip(named, numbers[len(known) :], strict=True)),
+    )
 
 
 def holding(

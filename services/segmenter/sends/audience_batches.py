@@ -10,7 +10,9 @@ from typing import Any
 
 from services.segmenter.people.audience import Member
 from services.segmenter.sends.programme import Planned
-from shared.ids import event_id
+from services.segmenter.sends.variants import draw
+from shared.ids import event_id, message_id
+from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import AUDIENCE
 from shared.wire.batches import MAX_BYTES, MAX_ENTRIES, AudienceBatch, Recipient
@@ -56,6 +58,19 @@ def recipient(planned: Planned, occurrence: int, row: Frozen, member: Member) ->
         tracked=tracked,
         merge={"supporter": _supporter(member), "area": area_data(planned, row.edition) or {}},
     )
+
+
+def recipient_now(planned: Planned, member: Member, partitions: int) -> Recipient:
+    """The message that somebody would get if the send were frozen now, for a look at it."""
+    row = Frozen(
+        member.supporter_id,
+        partition_of(member.supporter_id, partitions),
+        message_id(planned.send.name, member.supporter_id),
+        member.address_key,
+        draw(planned.send.name, member.address_key, planned.send.variants),
+        edition_of(planned, member.areas),
+    )
+    return recipient(planned, 0, row, member)
 
 
 def area_data(planned: Planned, edition: str) -> dict[str, Any] | None:

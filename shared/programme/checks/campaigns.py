@@ -32,6 +32,10 @@ def check_campaign(campaign: Campaign) -> Iterator[Finding]:
     for field, (message, hint) in _wrong_words(campaign):
         path: Path = (field,)
         yield Finding("campaign", campaign.name, path, f"`{field}`: {message}", hint)
+    for index, address in enumerate(campaign.seeds):
+        if wrong := bad_address(address):
+            message, hint = wrong
+            yield Finding("campaign", campaign.name, ("seeds", index), f"`seeds`: {message}", hint)
     for field, hint in _missing_in_disclaimer(campaign):
         path = ("disclaimer", field)
         yield Finding("campaign", campaign.name, path, f"`disclaimer.{field}` is missing", hint)

@@ -9,6 +9,7 @@ from typing import Final
 
 from jinja2 import nodes
 
+from shared.programme.checks.page_sources import page_flaws, text_flaws
 from shared.programme.checks.template_sources import (
     Flaw,
     check_line,
@@ -81,6 +82,8 @@ def _flaws(template: Template, catalogue: Catalogue, trees: Trees) -> Iterator[t
     if len(trees) == len(sources):
         for part, line, message, hint in link_problems(template):
             yield part, Flaw(message, hint, line)
+    for part, source in sources.items():
+        yield from ((part, flaw) for flaw in _looks(part, source))
     kilobytes = len(template.html.encode()) // 1000
     if kilobytes * 1000 > CLIPPED_AT:
         hint = f"stay below {CLIPPED_AT // 1000} kB: web mail cuts off what is longer"
@@ -161,6 +164,10 @@ def _circle(start: str, trees: Trees) -> list[str] | None:
                 seen.add(reference)
                 ways.append([*way, reference])
     return None
+
+
+def _looks(part: str, source: str) -> Iterator[Flaw]:
+    return text_flaws(source) if _is_text(part) else page_flaws(source)
 
 
 def _is_text(part: str) -> bool:

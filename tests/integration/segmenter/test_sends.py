@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+import httpx
+
 from shared.log.partitioner import partition_of
 from shared.log.record import Record
 from shared.log.topics import DEAD_LETTERS, PROGRAMME
 from shared.programme.definitions import Campaign, Disclaimer, WarmUp
+from shared.wire.batches import Recipient
 from shared.wire.cloudevents import decode
 from shared.wire.dead_letters import DeadLetter
 from tests.integration.segmenter.town import (
@@ -244,3 +247,33 @@ def test_while_a_domain_is_warmed_up_who_answered_lately_is_released_first(town:
         warmth = [2 * (one in clicked) + (one in opened) for one in people]
         assert warmth == sorted(warmth, reverse=True)
     assert sum(len(people) for people in released.values()) == 60
+
+
+def test_a_preview_knows_what_the_mail_knew(town: Town) -> None:
+    town.people(2, attributes={"ward": "W1"})
+    town.people(1, first=2, consent=None)
+    town.apply(TOWN, ASK)
+    town.order(ASK)
+    town.start()
+    town.until(lambda: len(town.released()) == 2, "the release")
+    for real in town.released():
+        said = town.ask("/ask/recipient", send="ask", supporter=real.supporter_id)["recipient"]
+        shown = Recipient.model_validate(said)
+        versions = ("send_version", "template_version", "campaign_version")
+        assert shown == real.model_copy(update={each: getattr(shown, each) for each in versions})
+    unmailable = town.ask("/ask/recipient", send="ask", supporter=supporter(2))["recipient"]
+    assert unmailable["merge"]["supporter"]["first_name"] == "P2"
+    assert town.ask("/ask/recipient", send="ask", supporter=supporter(9))["recipient"] is None
+    assert "no send called" in town.ask("/ask/recipient", send="x", supporter=supporter(0))["error"]
+    question = {
+        "rule": TOWN.rule.model_dump(mode="json"), "send": "ask", "fields": ["last_name"],
+        "attributes": ["ward", "age"],
+    }  # fmt: skip
+    (instance,) = town.instances.values()
+    address = f"http://127.0.0.1:{instance.port}/ask/lacking"
+    found = httpx.post(address, json=question, timeout=10).json()
+    assert (found["mailable"], found["fields"]) == (2, {"last_name": 2})
+    assert found["attributes"] == {"ward": 0, "age": 2}
+    wrong = httpx.post(address, json=question | {"fields": "last_name"}, timeout=10)
+    assert wrong.status_code == 400
+    assert "fields: wanted is a list" in wrong.json()["error"]

@@ -296,7 +296,7 @@ class Station:
         return Counter(
             str(line["tags"]["m"])
             for line in self.sandbox.journal()
-            if line["outcome"] == "accepted" and line["tags"]["s"] == send
+            if line["outcome"] == "accepted" and line["tags"].get("s") == send
         )
 
     def wait_until_heard(self, *sends: str) -> None:

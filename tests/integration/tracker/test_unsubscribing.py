@@ -172,3 +172,19 @@ def test_a_token_of_a_retired_key_still_unsubscribes(home: RunningTracker) -> No
     answer = httpx.post(f"{home.url}/u/{token(key_id=1)}")
     assert answer.status_code == 200
     assert httpx.post(f"{home.url}/u/{token(key_id=2, key=b'n' * 32)}").status_code == 200
+
+
+def test_a_link_of_a_preview_does_nothing_even_with_a_token_that_would(
+    home: RunningTracker,
+) -> None:
+    home.start().ready()
+    for path in ("u/{}", "c/{}/0", "o/{}.gif"):
+        address = f"{home.url}/preview/{path.format(token())}"
+        for answer in (
+            httpx.get(address),
+            httpx.post(address, data={"List-Unsubscribe": "One-Click"}),
+        ):
+            assert answer.status_code == 200
+            assert "This was a preview" in answer.text
+            assert Forms(answer.text).forms == []
+    assert home.nothing_recorded()

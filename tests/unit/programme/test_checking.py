@@ -128,6 +128,11 @@ def test_likely_misspellings_of_actions_and_empty_choices_are_doubts() -> None:
         ),
         ("jurisdiction: uk", "jurisdiction: none", "`disclaimer.reason` is missing"),
         ("postal_address: 1 Test Lane", 'postal_address: " "', "`postal_address`: it is empty"),
+        (
+            "postal_address",
+            "seeds: [a@example.org, me]\npostal_address",
+            '"me" is no e-mail address',
+        ),
     ],
 )
 def test_a_campaign_that_must_not_send_is_named(old: str, new: str, message: str) -> None:

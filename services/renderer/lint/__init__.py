@@ -1,0 +1,1 @@
+"""Looks at rendered mails as their readers will: contrast, dark mode, size, plain text. Pure."""
