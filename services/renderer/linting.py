@@ -15,7 +15,7 @@ from services.renderer.book import Book
 from services.renderer.lint.judging import Finding, judge_page, judge_size, judge_text
 from services.renderer.lint.marking import marked
 from services.renderer.preparing import prepare
-from services.renderer.previewing import body_of, inert, link_pattern, read_mail, sample
+from services.renderer.previewing import body_of, inert, read_mail, sample
 from services.renderer.rendering import Signing, render
 from services.renderer.template_faults import TemplateFault
 from services.renderer.templates import CompiledTemplate
@@ -112,4 +112,9 @@ def _bodies(
         ("the disclaimer", str(prepared.disclaimer.html)),
     )
     html, text = body_of(message, "html"), body_of(message, "plain")
-    return _Bodies(html, text, owed, link_pattern(harmless))
+    return _Bodies(html, text, owed, _link_pattern(harmless))
+
+
+def _link_pattern(signing: Signing) -> re.Pattern[str]:
+    """Finds tracked links; the group is the number."""
+    return re.compile(re.escape(f"{signing.tracking_url}/c/") + r"[A-Za-z0-9_-]+/(\d+)")

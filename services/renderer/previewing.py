@@ -1,30 +1,26 @@
 """One mail as somebody would get it, for people to look at, of which no link does anything.
 
 Nothing in it is about the person but what the mail says: the tokens stand for nobody, are signed
-with a key that is thrown away, and lead to a page of the tracker that does nothing. Links go
-straight to where they lead, without being counted.
+with a key that is thrown away, and lead to a page of the tracker that does nothing. Links are as
+they were written, and nobody counts them.
 """
 
 from __future__ import annotations
 
 import email
 import email.policy
-import re
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any, Final
-
-from markupsafe import escape
 
 from services.renderer.book import Book
 from services.renderer.preparing import Prepared, Preparer
 from services.renderer.rendering import Signing, render
 from services.renderer.template_faults import TemplateFault
 from shared.programme.definitions import Send, Template
-from shared.programme.links import BadDestination, destination, number_template
 from shared.programme.template_language import compiled
 from shared.wire.batches import Recipient
 
@@ -70,11 +66,11 @@ def inert(signing: Signing) -> Signing:
 
 
 def for_nobody(recipient: Recipient) -> Recipient:
-    """The same mail without the ids of the person, and without the pixel."""
+    """The same mail without the ids of the person, and without links and pixel that are tracked."""
     return recipient.model_copy(
         update={
             "supporter_id": NOBODY, "message_id": NOBODY, "address_key": "0" * 32, "pixel": False,
-            "to": recipient.to or SOMEWHERE,
+            "tracked": False, "to": recipient.to or SOMEWHERE,
         }
     )  # fmt: skip
 
@@ -101,23 +97,17 @@ def preview(book: Book, recipient: Recipient, signing: Signing, date: str) -> Pr
     if entry.mail is None:
         raise NoPreview(entry.refusal or "")
     template = book.template(prepared.variant.template, shown.template_version)
-    where_to = _leading(template, prepared, shown)
     message = read_mail(entry.mail)
-    links = link_pattern(harmless)
-    text = links.sub(where_to, body_of(message, "plain"))
-    html = links.sub(lambda found: str(escape(where_to(found))), body_of(message, "html"))
-    _replace(message, "plain", text)
-    _replace(message, "html", html)
     return Preview(
-        mail=message.as_bytes().decode("ascii"),
+        mail=entry.mail,
         sender=entry.sender,
         subject=str(message["Subject"]),
         from_=str(message["From"]),
         to=str(message["To"]),
         reply_to=str(message["Reply-To"]),
         preheader=_preheader(template, prepared, shown),
-        text=text,
-        html=html,
+        text=body_of(message, "plain"),
+        html=body_of(message, "html"),
         variant=shown.variant,
         edition=shown.edition,
     )
@@ -135,34 +125,6 @@ def body_of(message: EmailMessage, subtype: str) -> str:
     part = message.get_body((subtype,))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
-
-
-def link_pattern(signing: Signing) -> re.Pattern[str]:
-    """Finds tracked links; the group is the number."""
-    return re.compile(re.escape(f"{signing.tracking_url}/c/") + r"[A-Za-z0-9_-]+/(\d+)")
-
-
-def _leading(
-    template: Template, prepared: Prepared, recipient: Recipient
-) -> Callable[[re.Match[str]], str]:
-    """From a tracked link to where it leads; one that leads nowhere is left as it is."""
-    hrefs = number_template(template).hrefs
-    context = {**prepared.common, "area": recipient.merge.get("area", {})}
-
-    def where_to(found: re.Match[str]) -> str:
-        try:
-            return destination(hrefs[int(found[1])], context)
-        except (BadDestination, IndexError):
-            return found[0]
-
-    return where_to
-
-
-def _replace(message: EmailMessage, subtype: str, content: str) -> None:
-    part = message.get_body((subtype,))
-    assert part is not None
-    part.set_content(content, subtype=subtype, charset="utf-8", cte="quoted-printable")
-    del part["MIME-Version"]
 
 
 def _preheader(template: Template, prepared: Prepared, recipient: Recipient) -> str:

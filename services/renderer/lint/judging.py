@@ -15,6 +15,7 @@ from services.renderer.lint.appearance import faint, looks
 from services.renderer.lint.marking import Place
 from services.renderer.lint.page import Page, read_page
 from services.renderer.lint.styles import read_rules
+from shared.programme.links import HIDDEN_LINK
 
 GMAIL_CLIPS: Final = 102 * 1024
 """Bytes of HTML of which Gmail shows no more, without a click on "view entire message"."""
@@ -144,7 +145,8 @@ def _faint(
 
 
 def _addresses(part: str, links: re.Pattern[str], hrefs: Sequence[str]) -> set[str]:
-    return {hrefs[int(number)] for number in links.findall(part)}
+    numbers = {int(number) for number in links.findall(part)}
+    return {hrefs[number] for number in numbers - {HIDDEN_LINK}}
 
 
 def _can_be_dark(page: Page, style: str) -> bool:

@@ -20,7 +20,7 @@ from services.renderer.disclaimers import disclaimer_html, disclaimer_text
 from services.renderer.page_sources import HTML, TEXT, sources_of
 from services.renderer.rendering import Signing
 from shared.programme.definitions import Campaign, Template
-from shared.programme.links import number_template
+from shared.programme.links import HIDDEN_LINK, number_template
 from shared.wire.batches import Recipient
 
 HEADERS = (
@@ -49,7 +49,7 @@ def stock_page(
 
 
 class Page(HTMLParser):
-    """Links, words and tags of a page, less the pixel."""
+    """Links, words and tags of a page, less the pixel and the hidden link."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -62,6 +62,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         if tag == "img" and "/o/" in (values.get("src") or ""):
+            return
+        if tag == "a" and (values.get("href") or "").endswith(f"/{HIDDEN_LINK}"):
             return
         self.tags.append(tag)
         if tag == "a" and "href" in values:
@@ -81,6 +83,7 @@ class Expected:
         self.token, self.signing = token, signing
         url = f"{signing.tracking_url}/u/{token}"
         given = {**recipient.merge, **common, "unsubscribe_url": url}
+        given["preferences_url"] = f"{signing.tracking_url}/p/{token}"
         given["preheader"] = stock_page({"main": template.preheader}, given, autoescape=False)
         of_page = {"disclaimer": disclaimer_html(campaign)}
         of_text = {"disclaimer": Markup(disclaimer_text(campaign))}

@@ -181,7 +181,7 @@ def test_a_template_means_what_it_means_in_plain_jinja(shape: str, part: str) ->
             }  # fmt: skip
             made = template.render(
                 context, subject="", disclaimer=Printed("D & d"), unsubscribe_url=Printed("https://u"),
-                links=Printed("https://c/"), pixel="",
+                links=Printed(""), pixel="",
             )  # fmt: skip
             output = made.html if part == "html" else made.text
             context |= {"disclaimer": "D & d", "unsubscribe_url": "https://u", "pixel": ""}

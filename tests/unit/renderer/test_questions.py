@@ -32,7 +32,7 @@ def house(**send: Any) -> Book:
 
 
 def ask(book: Book, path: str, question: Any) -> httpx.Response:
-    routes = Questions(book, threading.Lock(), SIGNING, SystemClock()).routes()
+    routes = Questions(book, threading.Lock(), lambda _: SIGNING, SystemClock()).routes()
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(Starlette(routes=routes))
