@@ -32,6 +32,10 @@ class NotRunning(RetryLater):
     """Nobody answers at the service's port."""
 
 
+class NotYet(NotRunning):
+    """The service cannot answer this yet: it has not read far enough, or not its store."""
+
+
 class NotTheirs(NotRunning):
     """The instance does not own whom the question is about."""
 
@@ -256,7 +260,7 @@ def _read(name: str, path: str, response: httpx.Response) -> dict[str, Any]:
         return answer
     said = answer.get("error") if isinstance(answer, dict) else None
     if response.status_code == 503:
-        raise NotRunning(f"the {name} is not ready yet: {said or 'try again in a moment'}")
+        raise NotYet(f"the {name} is not ready yet: {said or 'try again in a moment'}")
     if response.status_code == 421:
         raise NotTheirs(
             f"no instance speaks for this supporter now ({name}: {said}): try again in a moment"

@@ -7,12 +7,14 @@ book. What is shown is what was last applied.
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from services.console.asking import Services
+from services.console.asking import NotYet, Services
 from services.console.browser import DESKTOP, PHONE, picture
 from services.console.linting import JSON, NAME, applied
 from services.console.orders import NotPossible
@@ -38,6 +40,7 @@ VARIANT = Annotated[
 EDITION = Annotated[
     str | None, typer.Option("--edition", metavar="AREA", help="Of somebody made up: their area.")
 ]
+ARRIVAL_SECONDS: Final = 5.0
 FILE_OR_OUT: Final = "FILE, or - for standard output"
 
 INERT: Final = (
@@ -160,7 +163,7 @@ def ask_preview(around: Surroundings, send: Send, question: dict[str, Any]) -> d
     variant = question.get("variant")
     if variant is not None and variant not in known:
         raise NotPossible(f"{send.name} has no variant {variant!r}: it has {', '.join(known)}")
-    return around.services.post("renderer", "/ask/preview", question)
+    return _arrived(lambda: around.services.post("renderer", "/ask/preview", question))
 
 
 def _question(
@@ -185,11 +188,25 @@ def _question(
 
 
 def _recipient(services: Services, send: Send, supporter_id: str) -> dict[str, Any]:
-    answer = services.get("segmenter", "/ask/recipient", send=send.name, supporter=supporter_id)
+    answer = _arrived(
+        lambda: services.get("segmenter", "/ask/recipient", send=send.name, supporter=supporter_id)
+    )
     recipient = answer.get("recipient")
     if not isinstance(recipient, dict):
         raise NotPossible(f"nothing is known of the supporter {supporter_id}")
     return recipient
+
+
+def _arrived(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer, once what was applied a moment ago has arrived at the service."""
+    end = time.monotonic() + ARRIVAL_SECONDS
+    while True:
+        try:
+            return ask()
+        except NotYet:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _show(screen: Screen, send: Send, found: dict[str, Any], *, made_up: bool) -> None:

@@ -39,6 +39,10 @@ class BadQuestion(Exception):
     """A question that cannot be answered as it was put; the text says what was wanted."""
 
 
+class NotArrived(Exception):
+    """A question about something that was applied a moment ago, or never."""
+
+
 class AskAnother(Exception):
     """A question about somebody whom another instance owns; `partitions` are ours."""
 
@@ -93,7 +97,7 @@ class Questions:
                 return JSONResponse(
                     {"error": str(other), "partitions": other.partitions}, status_code=421
                 )
-            except StoreUnavailable as error:
+            except (NotArrived, StoreUnavailable) as error:
                 return JSONResponse({"error": str(error)}, status_code=503)
             except (BadQuestion, RuleUnusable, ValueError) as error:
                 return JSONResponse({"error": str(error)}, status_code=400)
@@ -128,7 +132,7 @@ class Questions:
         supporter_id, send_id = _whom(asked, owned), _wanted(asked, "send")
         planned = self._programme.draft(send_id)
         if planned is None:
-            raise BadQuestion(f"there is no send called {send_id!r}")
+            raise NotArrived(f"the send {send_id!r} has not arrived yet")
         member = anybody(self._db, supporter_id)
         made = None if member is None else recipient_now(planned, member, owned.of)
         return {"recipient": made and made.model_dump(mode="json")}

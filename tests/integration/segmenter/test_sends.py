@@ -264,7 +264,7 @@ def test_a_preview_knows_what_the_mail_knew(town: Town) -> None:
     unmailable = town.ask("/ask/recipient", send="ask", supporter=supporter(2))["recipient"]
     assert unmailable["merge"]["supporter"]["first_name"] == "P2"
     assert town.ask("/ask/recipient", send="ask", supporter=supporter(9))["recipient"] is None
-    assert "no send called" in town.ask("/ask/recipient", send="x", supporter=supporter(0))["error"]
+    assert "has not arrived yet" in town.ask("/ask/recipient", send="x", supporter=supporter(0))["error"]
     question = {
         "rule": TOWN.rule.model_dump(mode="json"), "send": "ask", "fields": ["last_name"],
         "attributes": ["ward", "age"],

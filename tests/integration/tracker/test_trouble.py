@@ -101,7 +101,7 @@ def test_a_poison_row_goes_to_the_dead_letters_and_its_neighbours_go_through(
 
 
 def test_rows_of_a_newer_tracker_stop_an_older_one(home: RunningTracker) -> None:
-    put_into_spool(home, b'{"kind":"hologram","format":2}')
+    put_into_spool(home, b'{"kind":"hologram","format":3}')
     home.start()
     assert home.ended() == NewerVersion.exit_code
     assert rows_in_spool(home) == 1
