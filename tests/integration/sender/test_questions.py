@@ -94,7 +94,7 @@ def test_a_ledger_that_was_restored_holds_every_send(store: Store[Unit]) -> None
 def test_the_account_is_told_as_ses_told_it(store: Store[Unit]) -> None:
     assert answer(store, "/ask/account").json() == {
         "known_at": None, "said": None, "permitted_rate": 1.0, "quota_left": None,
-        "stopped": None, "remarks": [],
+        "stopped": None, "remarks": [], "sent_of_warm_up": {},
     }  # fmt: skip
     told = Account(True, False, "PROBATION", 200.0, 190.0, 14.0)
     with store.unit() as unit:
