@@ -27,6 +27,7 @@ from services.console.launching import (
 )
 from services.console.lint_findings import TRIAL
 from services.console.linting import Report, examine, told_at_launch
+from services.console.options import JSON, NAME
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import ProgrammeTable, order, read_table, send_order_record
 from services.console.screen import Cell, duration, moment, number, some
@@ -37,12 +38,10 @@ from shared.log.record import Record
 from shared.programme.definitions import Send
 from shared.wire.programme import SendOrder
 
-NAME = Annotated[str, typer.Argument(metavar="NAME", help="The send, as its file is called.")]
 YES = Annotated[bool, typer.Option("--yes", help="Approve whatever the count is.")]
 COUNT = Annotated[
     int | None, typer.Option("--count", min=0, help="Approve exactly this many people.")
 ]
-JSON = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.approving import JSON
 from services.console.letters import (
     SHOWN_HEADERS,
     Letter,
@@ -25,6 +24,7 @@ from services.console.letters import (
     people_in,
     replayed,
 )
+from services.console.options import JSON
 from services.console.screen import Column, minute, some
 from services.console.surroundings import Surroundings, here
 from services.console.tailing import newest

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from services.console.approving import JSON
 from services.console.identities import Person, ask_known
+from services.console.options import JSON
 from services.console.screen import Column
 from services.console.searching import in_files, in_postgres, on_topics
 from services.console.surroundings import Surroundings, here

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from services.console.approving import JSON
+from services.console.options import JSON
 from services.console.reclassifying import reclassify
 from services.console.screen import Screen, some
 from services.console.surroundings import here

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.text import Text
 
-from services.console.approving import JSON
 from services.console.books import read_books
 from services.console.forecasting import Capacity, Forecast, Queued, forecast, remedies
 from services.console.launching import Counted, last_moment
+from services.console.options import JSON
 from services.console.orders import NotPossible, Standing, standing_of
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, duration, minute, moment, number

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from services.console import orders
-from services.console.approving import JSON
+from services.console.options import JSON
 from services.console.orders import NotPossible, Orderer
 from services.console.programme_topic import (
     ProgrammeTable,

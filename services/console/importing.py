@@ -16,7 +16,6 @@ from services.console.action_import import ActionImport, run_action_import
 from services.console.action_rows import FIELDS as ACTION_FIELDS
 from services.console.action_rows import Reading as ActionReading
 from services.console.action_rows import read_moment
-from services.console.approving import JSON
 from services.console.columns import Fields, map_columns, read_pairs
 from services.console.csv_files import BadFile, CsvFile, open_csv
 from services.console.identities import Identities
@@ -26,6 +25,7 @@ from services.console.import_report import (
     supporter_data,
     supporter_lines,
 )
+from services.console.options import JSON
 from services.console.postcodes import postcodes
 from services.console.programme_topic import read_table
 from services.console.reading_on import wait_until_read

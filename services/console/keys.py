@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from services.console.approving import JSON
 from services.console.home import replace_file
+from services.console.options import JSON, YES
 from services.console.screen import Column, moment
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
@@ -83,7 +83,7 @@ def rotate(
 def retire(
     context: typer.Context,
     key_id: Annotated[int, typer.Argument(help="The id, from `doorstep keys show`.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     as_json: JSON = False,
 ) -> None:
     """Take a key away for good: all links that it has signed stop working, unsubscribing too."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.approving import JSON
+from services.console.options import JSON
 from services.console.screen import Cell, Column
 from services.console.surroundings import here
 from shared.errors import Misconfigured

@@ -29,6 +29,7 @@ from services.console.lint_findings import (
     of_trial,
     without_doubles,
 )
+from services.console.options import JSON, NAME
 from services.console.orders import NotPossible
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Screen, number, some
@@ -36,9 +37,6 @@ from services.console.spam_score import SpamScore, find_spamassassin, spam_score
 from services.console.surroundings import here
 from shared.programme.definitions import Send
 from shared.programme.problems import no_such
-
-NAME = Annotated[str, typer.Argument(metavar="NAME", help="The send, as its file is called.")]
-JSON = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 MARKS: Final = {"good": ("✓", "green"), "warns": ("!", "yellow"), "stops": ("✗", "red")}
 UNKNOWN: Final = ("-", "dim")

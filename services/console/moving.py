@@ -21,9 +21,9 @@ from typing import Annotated, Final
 
 import typer
 
-from services.console.approving import JSON
 from services.console.home import LOG, handed_down, require_home
 from services.console.leaving import BEFORE, destination, finish_leaving, leave
+from services.console.options import JSON
 from services.console.record_copying import (
     PUBLISHER,
     Copied,

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, assert_never
 import typer
 from rich.text import Text
 
-from services.console.approving import JSON
 from services.console.asking import Services
 from services.console.launching import Counted
+from services.console.options import JSON, YES
 from services.console.programme_topic import (
     ProgrammeTable,
     definition_records,
@@ -74,7 +74,7 @@ def plan(
 def apply(
     context: typer.Context,
     directory: DIRECTORY,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     show_all: ALL = False,
     as_json: JSON = False,
 ) -> None:

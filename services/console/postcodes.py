@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
-from services.console.approving import JSON
 from services.console.home import handed_down, postcodes_folder
+from services.console.options import JSON
 from services.console.screen import progress_bar
 from services.console.surroundings import here
 from shared.errors import Misconfigured

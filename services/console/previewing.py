@@ -16,7 +16,8 @@ import typer
 
 from services.console.asking import NotYet, Services
 from services.console.browser import DESKTOP, PHONE, picture
-from services.console.linting import JSON, NAME, applied
+from services.console.linting import applied
+from services.console.options import JSON, NAME
 from services.console.orders import NotPossible
 from services.console.programme_topic import read_table
 from services.console.screen import Screen, some

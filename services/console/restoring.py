@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.console.approving import JSON
 from services.console.home import handed_down
+from services.console.options import JSON
 from services.console.programme_topic import order, release_record
 from services.console.screen import Column, some
 from services.console.surroundings import Surroundings, here

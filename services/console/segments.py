@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from services.console.approving import JSON
 from services.console.asking import Services
 from services.console.launching import Counted
+from services.console.options import JSON
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, share
 from services.console.surroundings import here

@@ -11,10 +11,10 @@ from rich.console import Group
 from rich.live import Live
 
 from services.console import approving, linting, orders, previewing
-from services.console.approving import JSON, NAME
 from services.console.asking import NotRunning
 from services.console.books import read_books
 from services.console.forecast import show_forecast
+from services.console.options import JSON, NAME, YES
 from services.console.orders import NotPossible, Orderer, Standing, standing_of
 from services.console.programme_topic import (
     ProgrammeTable,
@@ -127,7 +127,7 @@ def resume(context: typer.Context, name: NAME, as_json: JSON = False) -> None:
 def cancel(
     context: typer.Context,
     name: NAME,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     as_json: JSON = False,
 ) -> None:
     """End a send for good: what has not gone out never will."""
@@ -149,7 +149,7 @@ def settle(
     resend: Annotated[
         bool, typer.Option("--resend", help="Send once more: perhaps they get it twice.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     as_json: JSON = False,
 ) -> None:
     """Decide over the messages of which nobody knows whether SES took them."""
@@ -175,7 +175,7 @@ def settle(
 def retry(
     context: typer.Context,
     name: NAME,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     as_json: JSON = False,
 ) -> None:
     """Send again what SES refused, once the cause is mended. Nobody gets it twice."""

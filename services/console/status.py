@@ -9,10 +9,10 @@ from typing import Any, Final
 import typer
 from rich.text import Text
 
-from services.console.approving import JSON
 from services.console.asking import Glance, Health
 from services.console.dead_letters import read_letters
 from services.console.instances import SERVICES
+from services.console.options import JSON
 from services.console.programme_topic import ProgrammeTable, read_table
 from services.console.screen import Cell, Column, duration, moment, number
 from services.console.send_states import State, state_of

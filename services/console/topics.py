@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from services.console.approving import JSON
 from services.console.home import is_rehearsal, with_log
+from services.console.options import JSON, YES
 from services.console.screen import Cell, Column, Screen, duration, some
 from services.console.surroundings import Surroundings, here
 from shared.errors import Misconfigured
@@ -54,7 +54,7 @@ def apply(
     configure: Annotated[
         bool, typer.Option("--configure", help="Set what differs, too; else it is only told.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YES = False,
     as_json: JSON = False,
 ) -> None:
     """Make the topics that are missing; with --configure, set what differs."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.console.approving import JSON
 from services.console.asking import NotRunning, Services
 from services.console.identities import Person, ask_known
+from services.console.options import JSON
 from services.console.orders import standing_of
 from services.console.phrases import says_it
 from services.console.programme_topic import read_table

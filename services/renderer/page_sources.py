@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError
 
 from services.renderer.css_inlining import with_styles_inlined
 from shared.programme.definitions import Template
 from shared.programme.links import HIDDEN_LINK, NumberedTemplate, number_template
+from shared.programme.template_flow import parents
 from shared.programme.template_language import TRACKED, parse
 
 HTML, TEXT = "mail.html.j2", "mail.txt.j2"
@@ -88,16 +89,8 @@ def _with_furniture(sources: Mapping[str, str], *, with_preheader: bool) -> dict
 
 def _outermost(sources: Mapping[str, str]) -> str:
     """The source that the mail extends in the end: what stands outside of blocks counts there."""
-    name = HTML
-    for _ in sources:
-        try:
-            extends = parse(sources[name]).find(nodes.Extends)
-        except TemplateError:
-            break  # compiling it will say so better
-        if extends is None or not isinstance(extends.template, nodes.Const):
-            break
-        parent = extends.template.value
-        if parent not in sources:
-            break
-        name = parent
-    return name
+    try:
+        trees = {name: parse(source) for name, source in sources.items()}
+    except TemplateError:
+        return HTML  # compiling it will say so better
+    return parents(HTML, trees)[-1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from jinja2 import nodes
 
-from shared.programme.template_flow import parents
+from shared.programme.template_flow import blocks_of, macros_of, parents
 from shared.programme.template_language import parse
 
 
@@ -35,19 +35,13 @@ def whole_page(main: str, sources: Mapping[str, str]) -> str:
 class _Walk:
     def __init__(self, trees: Mapping[str, nodes.Template]) -> None:
         self._trees = trees
-        self._macros = {
-            macro.name: macro for tree in trees.values() for macro in tree.find_all(nodes.Macro)
-        }
+        self._macros = macros_of(trees)
 
     def source(self, name: str, open_already: frozenset[str]) -> str:
         if name not in self._trees or name in open_already:
             return ""
         chain = parents(name, self._trees)
-        blocks: dict[str, tuple[nodes.Block, ...]] = {}
-        for each in chain:
-            for block in self._trees[each].find_all(nodes.Block):
-                blocks[block.name] = (*blocks.get(block.name, ()), block)
-        scope = _Scope(blocks, None, open_already | set(chain))
+        scope = _Scope(blocks_of(chain, self._trees), None, open_already | set(chain))
         return self._all(self._trees[chain[-1]].body, scope)
 
     def _all(self, several: Iterable[nodes.Node], scope: _Scope) -> str:

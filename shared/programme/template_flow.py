@@ -39,6 +39,22 @@ def parents(main: str, trees: Mapping[str, nodes.Template]) -> list[str]:
     return chain
 
 
+def blocks_of(
+    chain: Iterable[str], trees: Mapping[str, nodes.Template]
+) -> dict[str, tuple[nodes.Block, ...]]:
+    """The blocks of a source and those it extends (see `parents`), the most derived first."""
+    blocks: dict[str, tuple[nodes.Block, ...]] = {}
+    for name in chain:
+        for block in trees[name].find_all(nodes.Block):
+            blocks[block.name] = (*blocks.get(block.name, ()), block)
+    return blocks
+
+
+def macros_of(trees: Mapping[str, nodes.Template]) -> dict[str, nodes.Macro]:
+    """The macros of all sources by name."""
+    return {macro.name: macro for tree in trees.values() for macro in tree.find_all(nodes.Macro)}
+
+
 def _parent(tree: nodes.Template) -> str | None:
     for node in tree.body:
         if isinstance(node, nodes.Extends) and isinstance(node.template, nodes.Const):
@@ -49,19 +65,13 @@ def _parent(tree: nodes.Template) -> str | None:
 class _Flow:
     def __init__(self, trees: Mapping[str, nodes.Template]) -> None:
         self._trees = trees
-        self._macros = {
-            macro.name: macro for tree in trees.values() for macro in tree.find_all(nodes.Macro)
-        }
+        self._macros = macros_of(trees)
 
     def template(self, name: str, open_already: frozenset[str]) -> Names:
         if name not in self._trees or name in open_already:
             return NONE
         chain = parents(name, self._trees)
-        blocks: dict[str, tuple[nodes.Block, ...]] = {}
-        for each in chain:
-            for block in self._trees[each].find_all(nodes.Block):
-                blocks[block.name] = (*blocks.get(block.name, ()), block)
-        scope = _Scope(blocks, None, open_already | set(chain))
+        scope = _Scope(blocks_of(chain, self._trees), None, open_already | set(chain))
         return self._all(self._trees[chain[-1]].body, scope)
 
     def _all(self, several: Iterable[nodes.Node], scope: _Scope) -> Names:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from services.sender.schema import LEDGER_DDL
+from shared.store.port import Store, Unit
+from shared.store.postgres.store import PostgresStore
+from shared.store.sqlite import SqliteStore
 from tests.integration.sender.station import Body
 
 
@@ -14,3 +21,15 @@ def body(request: pytest.FixtureRequest) -> Body:
         return None
     server = request.getfixturevalue("postgres_server")
     return server.dsn  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def ledger(body: Body, tmp_path: Path) -> Iterator[Store[Unit]]:
+    """The store of a ledger, without a sender; it owns nothing yet."""
+    opened: Store[Unit]
+    if body is None:
+        opened = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
+    else:
+        opened = PostgresStore(body(), "sender", LEDGER_DDL)
+    yield opened
+    opened.close()

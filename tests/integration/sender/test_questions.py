@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,10 +15,8 @@ from services.sender.questions import Questions
 from services.sender.schema import LEDGER_DDL
 from shared.store.port import Store, Unit
 from shared.store.postgres.store import PostgresStore
-from shared.store.sqlite import SqliteStore
 from shared.wire.batches import MessageBatch
 from tests.integration.sender.audience import entry, people
-from tests.integration.sender.station import Body
 from tests.real_postgres import PostgresServer
 
 LIMITS = Limits(rate=None, reserve=10, ask_seconds=60)
@@ -28,23 +24,17 @@ FIRST, SECOND, THIRD = people(3, "asked")
 
 
 @pytest.fixture
-def store(body: Body, tmp_path: Path) -> Iterator[Store[Unit]]:
-    opened: Store[Unit]
-    if body is None:
-        opened = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
-    else:
-        opened = PostgresStore(body(), "sender", LEDGER_DDL)
-    with opened.unit() as unit:
-        ledger = Ledger(unit.connection)
-        entries = tuple(entry("spring", person) for person in (FIRST, SECOND, THIRD))
-        batch = MessageBatch(batch_id="b", partition=0, entries=entries)
-        ledger.take_in([(batch, b"")], 1_000)
-        ledger.attempt(ledger.pick("spring", [0], 2), 2_000)
-        ledger.accept([(FIRST.message_of("spring"), "ses-1")], 3_000)
-        ledger.doubt([(SECOND.message_of("spring"), "silence")], 9_000, 3_000)
-        ledger.hold({"spring": "not verified"}, 3_000)
-    yield opened
-    opened.close()
+def store(ledger: Store[Unit]) -> Store[Unit]:
+    entries = tuple(entry("spring", person) for person in (FIRST, SECOND, THIRD))
+    batch = MessageBatch(batch_id="b", partition=0, entries=entries)
+    with ledger.unit() as unit:
+        rows = Ledger(unit.connection)
+        rows.take_in([(batch, b"")], 1_000)
+        rows.attempt(rows.pick("spring", [0], 2), 2_000)
+        rows.accept([(FIRST.message_of("spring"), "ses-1")], 3_000)
+        rows.doubt([(SECOND.message_of("spring"), "silence")], 9_000, 3_000)
+        rows.hold({"spring": "not verified"}, 3_000)
+    return ledger
 
 
 async def ask(store: Store[Unit], path: str) -> httpx.Response:

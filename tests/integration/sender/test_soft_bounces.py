@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from services.sender.ledger import Ledger
-from services.sender.schema import LEDGER_DDL
 from services.sender.soft_bounces import SoftBounces, SoftRule, forget_soft_bounces
 from shared.log.topics import SUPPRESSIONS
 from shared.store.port import Store, Unit
-from shared.store.postgres.store import PostgresStore
-from shared.store.sqlite import SqliteStore
 from shared.wire.batches import MessageBatch
 from tests.integration.sender.audience import Person, entry, people
 from tests.integration.sender.processes import until
@@ -26,15 +21,9 @@ RULE = SoftRule(2, within=timedelta(days=14), lasting=timedelta(days=30))
 
 
 @pytest.fixture
-def store(body: Body, tmp_path: Path) -> Iterator[Store[Unit]]:
-    opened: Store[Unit]
-    if body is None:
-        opened = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
-    else:
-        opened = PostgresStore(body(), "sender", LEDGER_DDL)
-    opened.take(0)
-    yield opened
-    opened.close()
+def store(ledger: Store[Unit]) -> Store[Unit]:
+    ledger.take(0)
+    return ledger
 
 
 def take_in(store: Store[Unit], person: Person, *sends: str) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from services.sender.schema import LEDGER_DDL
 from services.sender.suppression_list import (
     PAGE_SECONDS,
     Known,
@@ -21,8 +18,6 @@ from shared.clock import FixedClock
 from shared.log.record import Stored
 from shared.observability.metrics import Metrics
 from shared.store.port import Store, Unit
-from shared.store.postgres.store import PostgresStore
-from shared.store.sqlite import SqliteStore
 from shared.wire.cloudevents import decode
 from shared.wire.suppressions import Suppression
 from tests.contract.ses_sandbox_client import ses_client
@@ -54,15 +49,9 @@ class List:
 
 
 @pytest.fixture
-def store(body: Body, tmp_path: Path) -> Iterator[Store[Unit]]:
-    opened: Store[Unit]
-    if body is None:
-        opened = SqliteStore(tmp_path / "ledger.db", LEDGER_DDL, synchronous="FULL")
-    else:
-        opened = PostgresStore(body(), "sender", LEDGER_DDL)
-    opened.take(3)
-    yield opened
-    opened.close()
+def store(ledger: Store[Unit]) -> Store[Unit]:
+    ledger.take(3)
+    return ledger
 
 
 def listed(*addresses: str, reason: str = "BOUNCE") -> list[Listed]:
