@@ -52,7 +52,9 @@ class RendererService:
         self._admin = AdminServer(
             settings.admin_host, settings.renderer.port, metrics,
             healthy=self._loop.healthy, ready=self._loop.ready, why_not=disk.word,
-            questions=Questions(self._book, self._lock, self._signing, clock).routes(),
+            questions=Questions(
+                self._book, self._lock, self._refresh, self._signing, clock
+            ).routes(),
         )  # fmt: skip
 
     def run(self) -> None:

@@ -37,16 +37,20 @@ Asked = Mapping[str, Any]
 
 
 class Questions:
-    """`book` is the loop's view; `lock` is held while it is read or changed."""
+    """`book` is the loop's view; `lock` is held while it is read or changed. `refresh` brings it up
+    to date: whoever applied something a moment ago asks about that, and about nothing older.
+    """
 
     def __init__(
         self,
         book: Book,
         lock: threading.Lock,
+        refresh: Callable[[], None],
         signing_at: Callable[[datetime], Signing],
         clock: Clock,
     ) -> None:
-        self._book, self._lock, self._signing_at, self._clock = book, lock, signing_at, clock
+        self._book, self._lock, self._refresh = book, lock, refresh
+        self._signing_at, self._clock = signing_at, clock
 
     def routes(self) -> list[Route]:
         return [
@@ -60,7 +64,7 @@ class Questions:
                 asked = await request.json()
                 if not isinstance(asked, dict):
                     raise BadQuestion("wanted: a JSON object")
-                return JSONResponse(await run_in_threadpool(self._locked, answer, asked))
+                return JSONResponse(await run_in_threadpool(self._up_to_date, answer, asked))
             except RetryLater as error:
                 return JSONResponse({"error": str(error)}, status_code=503)
             except (BadQuestion, NoPreview, ValueError) as error:
@@ -68,7 +72,10 @@ class Questions:
 
         return Route(path, endpoint, methods=["POST"])
 
-    def _locked(self, answer: Callable[[Asked], dict[str, Any]], asked: Asked) -> dict[str, Any]:
+    def _up_to_date(
+        self, answer: Callable[[Asked], dict[str, Any]], asked: Asked
+    ) -> dict[str, Any]:
+        self._refresh()
         with self._lock:
             return answer(asked)
 

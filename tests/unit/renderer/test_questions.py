@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from services.renderer.book import Book
 from services.renderer.questions import Questions
 from shared.clock import SystemClock
+from shared.errors import RetryLater
 from shared.programme.definitions import Areas, Variant
 from tests.unit.renderer.building import (
     SIGNING,
@@ -31,8 +33,10 @@ def house(**send: Any) -> Book:
     return a_book(a_campaign(), a_template(), WARDS, a_send(variants=VARIANTS, **send))
 
 
-def ask(book: Book, path: str, question: Any) -> httpx.Response:
-    routes = Questions(book, threading.Lock(), lambda _: SIGNING, SystemClock()).routes()
+def ask(
+    book: Book, path: str, question: Any, refresh: Callable[[], None] = lambda: None
+) -> httpx.Response:
+    routes = Questions(book, threading.Lock(), refresh, lambda _: SIGNING, SystemClock()).routes()
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(Starlette(routes=routes))
@@ -57,6 +61,21 @@ def test_a_trial_comes_with_lint() -> None:
     assert dark["what"] == "nothing says how the mail is to look in dark mode"
     late = ask(a_book(a_campaign()), "/ask/trial", {"send": "ask"}).json()
     assert late == {"faults": ["the send 'ask' has not arrived yet"], "findings": []}
+
+
+def test_an_answer_is_about_what_was_applied_last() -> None:
+    book = a_book(a_campaign())
+
+    def read_on() -> None:
+        book.__dict__.update(house().__dict__)
+
+    late = ask(book, "/ask/trial", {"send": "ask"}, read_on).json()
+    assert late["faults"] == []
+
+    def brokers_away() -> None:
+        raise RetryLater("a table could not be read to its end")
+
+    assert ask(book, "/ask/trial", {"send": "ask"}, brokers_away).status_code == 503
 
 
 def test_a_preview_of_somebody_made_up() -> None:
