@@ -30,7 +30,11 @@ _MESSAGE: Final = frozenset(
         "RequestEntityTooLarge",
     }
 )
-_AGAIN: Final = frozenset({"RequestTimeout", "RequestAborted"})
+_AGAIN: Final = frozenset({"RequestTimeout"})
+_NO_REPLY: Final = frozenset({"RequestAborted"})
+"""Broken off before a reply was sent: what was done until then, SES does not say."""
+LONGEST_REASON: Final = 300
+"""In characters; what stands between us and SES may answer with a whole page."""
 _OUR_REQUESTS: Final = frozenset(
     {
         "AccessDenied",
@@ -57,7 +61,7 @@ def read_refusal(status: int, code: str, message: str) -> Answer:
     """
     name = code.removesuffix("Exception")
     said = f"{name}: {message}".strip()
-    if not 400 <= status < 500:
+    if not 400 <= status < 500 or name in _NO_REPLY:
         answer = Answer("in_doubt", f"SES answered {status}: {said}")
     elif DAILY in message.lower() or name in _ACCOUNT:
         answer = Answer("hold_all", said, after_seconds=HOLD_SECONDS)
@@ -77,6 +81,13 @@ def read_refusal(status: int, code: str, message: str) -> Answer:
     return answer
 
 
+def read_acceptance(message_id: object) -> Answer:
+    """The answer behind a response that is no error. Without SES's id it may be another's page."""
+    if isinstance(message_id, str) and message_id:
+        return Answer("accepted", ses_message_id=message_id)
+    return Answer("in_doubt", "the answer has no MessageId, so it may not be SES's")
+
+
 def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """The answer in a response of SES (REST JSON). Names of headers are in small letters.
 
@@ -85,19 +96,26 @@ def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answe
     """
     said = _members(body)
     if 200 <= status < 300:
-        found = said.get("MessageId")
-        return Answer("accepted", ses_message_id=None if found is None else str(found))
+        return read_acceptance(said.get("MessageId"))
     code = headers.get("x-amzn-errortype") or said.get("code") or said.get("Code")
     code = str(code or said.get("__type") or status).split(":", 1)[0].rsplit("#", 1)[-1]
     return read_refusal(status, code, str(said.get("message") or said.get("Message") or ""))
 
 
-def without_address(answer: Answer, address: str) -> Answer:
-    """What SES said goes into the ledger and to analysts, who are not to know the recipient."""
+def fit_to_tell(answer: Answer, address: str) -> Answer:
+    """What SES said goes into the ledger and to analysts, who are not to know the recipient: one
+    line without the address, of at most `LONGEST_REASON` characters.
+    """
     if not answer.reason:
         return answer
     said = re.sub(re.escape(address), "(the recipient)", answer.reason, flags=re.IGNORECASE)
-    return replace(answer, reason=said)
+    return replace(answer, reason=_in_short(said))
+
+
+def _in_short(said: str) -> str:
+    """One line of bounded length, for the ledger, the log and people."""
+    line = " ".join(said.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
 
 
 def _members(body: bytes) -> dict[str, Any]:

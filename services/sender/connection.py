@@ -65,7 +65,10 @@ class Connection:
                 return None  # no answer is there yet, and to look for one costs a call
             while not self._reading.whole:
                 self._reading.feed(self.socket.recv(READ_BYTES))
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except BlockingIOError:
+            return None
+        except ssl.SSLWantReadError:
+            self._wants = selectors.EVENT_READ  # TLS may have to read before it writes
             return None
         except ssl.SSLWantWriteError:
             self._wants = selectors.EVENT_WRITE
@@ -110,6 +113,7 @@ class _Reading:
         self._headers: dict[str, str] = {}
         self._body = bytearray()
         self._head_is_read = False
+        self._status = 0
         self.whole = False
         self.reusable = True
 
@@ -125,7 +129,7 @@ class _Reading:
             raise BrokenResponse(f"no HTTP response: {error}") from error
 
     def response(self) -> Response:
-        return Response(self._parser.get_status_code(), self._headers, bytes(self._body))
+        return Response(self._status, self._headers, bytes(self._body))
 
     def _end(self) -> None:
         """The other end closed: a response that does not tell its length is whole then."""
@@ -146,13 +150,17 @@ class _Reading:
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
+        if not self.whole:  # the parser goes on to what nobody asked for
+            self._status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
         if not self.whole:
             self._body += body
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:  # "go on", not the answer
+        if self.whole:
+            return
+        if self._status < 200:  # "go on", not the answer
             self._headers.clear()
             self._head_is_read = False
             return

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_response, without_address
+from services.sender.answers import WE_ASK_WRONGLY_SECONDS, fit_to_tell, read_response
 from services.sender.aws_route import KeyRing, NoKeys, Route
 from services.sender.connection import Response
 from services.sender.gateway import Answer, MailGateway, OutgoingMail
@@ -94,7 +94,7 @@ def _answer(end: End, recipient: str) -> Answer:
     """What it means that a POST ended in this way."""
     match end:
         case Response():
-            return without_address(read_response(end.status, end.headers, end.body), recipient)
+            return fit_to_tell(read_response(end.status, end.headers, end.body), recipient)
         case Lost():
             return Answer("in_doubt", f"no answer: {type(end.error).__name__}")
         case NotSent():

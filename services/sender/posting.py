@@ -96,6 +96,8 @@ class Posting:
             raise RuntimeError("the thread that posts has ended") from self._failure
         self._inbox.put(post)
         self._ring()
+        if self._failure is not None:  # it ended meanwhile, perhaps without hearing of this
+            raise RuntimeError("the thread that posts has ended") from self._failure
 
     def close(self) -> None:
         """End the thread. What is under way is lost."""
@@ -126,6 +128,7 @@ class Posting:
                 self._start()
         except BaseException as error:  # noqa: BLE001 - whoever posts must hear of it
             self._failure = error
+            self._hear()
             self._end_all()
 
     def _hear(self) -> None:

@@ -28,7 +28,12 @@ from botocore.exceptions import (
 )
 from botocore.session import Session, get_session
 
-from services.sender.answers import WE_ASK_WRONGLY_SECONDS, read_refusal, without_address
+from services.sender.answers import (
+    WE_ASK_WRONGLY_SECONDS,
+    fit_to_tell,
+    read_acceptance,
+    read_refusal,
+)
 from services.sender.gateway import Answer, OutgoingMail
 from shared.errors import Misconfigured
 
@@ -96,8 +101,8 @@ class SesGateway:
                 EmailTags=[{"Name": name, "Value": value} for name, value in mail.tags.items()],
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
-            return without_address(_without_acceptance(error), mail.to)
-        return Answer("accepted", ses_message_id=response.get("MessageId"))
+            return fit_to_tell(_without_acceptance(error), mail.to)
+        return read_acceptance(response.get("MessageId"))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.ses_sandbox.process import SandboxProcess
+from services.sender.answers import LONGEST_REASON
 from services.sender.gateway import Answer, OutgoingMail
 from tests.integration.sender.audience import SENDER, mail_to, people
 from tests.integration.sender.calling import WAYS, Way, call, opened
@@ -123,10 +124,20 @@ def answered(way: Way, status: int, body: bytes, error: str = "") -> Answer:
         return call(ses, MAIL, fresh)
 
 
-def test_an_answer_without_an_id_is_an_acceptance_all_the_same(way: Way) -> None:
-    answer = answered(way, 200, b"{}")
+@pytest.mark.parametrize("body", [b"{}", b"<html>Sign in to the network</html>"])
+def test_a_success_without_an_id_is_doubt(way: Way, body: bytes) -> None:
+    """SES gives one always: what stands between may have answered, and SES never heard of it."""
+    assert answered(way, 200, body).verdict == "in_doubt"
 
-    assert (answer.verdict, answer.ses_message_id) == ("accepted", None)
+
+def test_a_page_instead_of_an_answer_is_told_in_one_short_line(way: Way) -> None:
+    page = b"<html>\n<body>\n" + b"<p>Forbidden</p>\n" * 10_000
+
+    answer = answered(way, 403, page)
+
+    assert answer.verdict == "hold_all"
+    assert len(answer.reason) <= LONGEST_REASON
+    assert "\n" not in answer.reason
 
 
 @pytest.mark.parametrize(
@@ -168,7 +179,7 @@ def test_each_error_of_ses_has_its_meaning_wherever_its_name_stands(
 def test_what_is_no_json_means_the_same_on_both_ways(status: int, body: bytes) -> None:
     lean, boto3 = (answered(way, status, body).verdict for way in WAYS)
 
-    assert lean == ("accepted" if status == 200 else lean)
+    assert lean == ("in_doubt" if status == 200 else lean)
     assert lean == boto3 or (status, body) == (400, b"[]"), "boto3 stumbles over a list"
 
 

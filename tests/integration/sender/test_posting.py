@@ -232,6 +232,42 @@ def test_an_answer_is_read_however_it_comes(
     assert (end.status, end.body) == (200, b"{}  ")
 
 
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\n", b"HTTP/1.1 503 Busy\r\n"])
+def test_what_comes_behind_an_answer_does_not_change_it(
+    server: Server, posting: Posting, extra: bytes
+) -> None:
+    """A server that closes for idleness may say 408: read as our answer, it would mail twice."""
+    server.serving = answer_with(
+        server, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}  " + extra
+        + b"Connection: close\r\nContent-Length: 0\r\n\r\n",
+    )  # fmt: skip
+
+    end = post(posting)
+
+    assert isinstance(end, Response)
+    assert (end.status, end.body) == (200, b"{}  ")
+    server.serving = lambda connection: answer_all(server, connection)
+    assert isinstance(post(posting), Response), "over another connection"
+    assert len(server.connections) == 2
+
+
+def test_nobody_waits_for_ever_for_a_thread_that_has_ended(server: Server) -> None:
+    """Also who was posted while it ended: nothing of that was written."""
+    posting = posting_to(server.port)
+    ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+
+    def break_it(_: End) -> None:
+        posting._inbox.put(Post(lambda: REQUEST, ends.put))  # too late to be heard
+        raise MemoryError
+
+    posting.begin(Post(lambda: REQUEST, break_it))
+
+    assert isinstance(ends.get(timeout=PATIENCE), NotSent)
+    with pytest.raises(RuntimeError, match="has ended"):
+        posting.begin(Post(lambda: REQUEST, ends.put))
+    posting.close()
+
+
 def test_silence_is_doubt_and_ends_only_its_own_call(server: Server, posting: Posting) -> None:
     def first_is_silent(connection: socket.socket) -> None:
         if server.read(connection) and len(server.connections) > 1:
