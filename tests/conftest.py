@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tests.components import require
+
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")  # no test asserts time
 
 if TYPE_CHECKING:  # heavy to import, and most test processes need neither
     from deploy.kafka.cluster import Cluster
