@@ -26,7 +26,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -41,6 +40,7 @@ from typing import Any, cast
 
 import uvloop
 
+from deploy.ports import free_port
 from examples.rehearsal.stage import ROOT
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.topics import EVENTS
@@ -237,12 +237,6 @@ def until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
             pass
         time.sleep(0.05)
     sys.exit("hits: a server did not answer in time")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Client(asyncio.Protocol):

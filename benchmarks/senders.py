@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from deploy.ports import free_port
 from tests.integration.sender.audience import people
-from tests.integration.sender.processes import free_port, until
+from tests.integration.sender.processes import until
 from tests.integration.sender.station import Station
 from tests.real_postgres import PostgresServer
 

@@ -16,8 +16,8 @@ from typing import Final, Self
 import psycopg
 from psycopg import sql
 
-from deploy.kafka.ports import free_ports
 from deploy.kafka.processes import Processes
+from deploy.ports import free_ports
 
 SUPERUSER: Final = "doorstep"
 HOST: Final = "127.0.0.1"

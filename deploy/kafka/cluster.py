@@ -17,9 +17,9 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from deploy.kafka.installation import Installation, installed
-from deploy.kafka.ports import free_ports
 from deploy.kafka.processes import Processes, signal_group
 from deploy.kafka.properties import Node, as_text, properties_of
+from deploy.ports import free_ports
 
 GRACE_SECONDS: Final = 20.0
 _STORAGE_TOOL: Final = "kafka.tools.StorageTool"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import Any, Self
 
 import httpx
 
+from deploy.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("segmenter", "renderer", "sender", "tracker")
 
@@ -25,7 +26,7 @@ class Stage:
 
     def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
         self.home = home
-        self.ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
+        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         self.environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
         own = {f"{name.upper()}__PORT": str(port) for name, port in self.ports.items()} | {
             "HOME": str(home),
@@ -156,13 +157,3 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -6,9 +6,11 @@ A home is either for rehearsals or for real, since its books tell of mail that w
 
 from __future__ import annotations
 
+import random
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from shared.errors import Misconfigured
 from shared.settings import PREFIX, Settings
 
 NAME: Final = "ses-sandbox"
+PORTS: Final = range(20_000, 32_000)
 VALIDITY_SECONDS: Final = 15
 SETTLE_SECONDS: Final = 20
 """Seconds instead of an hour; longer than a signature is valid, so that no late call is taken."""
@@ -55,10 +58,15 @@ def sandbox_directory(settings: Settings) -> Path:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
+    """A port of this machine that nobody uses now. Raises OSError when there is none.
+
+    From below the range of outgoing connections, one of which could take it before its program.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as found, suppress(OSError):
+            found.bind((HOST, port))
+            return port
+    raise OSError(f"no free port from {PORTS.start} to {PORTS.stop - 1} on {HOST}")
 
 
 def sandbox(settings: Settings, environment: Mapping[str, str], port: int, log: Path) -> Program:

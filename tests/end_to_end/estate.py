@@ -23,6 +23,7 @@ import apsw
 import psycopg
 
 from deploy.kafka.cluster import Cluster
+from deploy.ports import free_port
 from deploy.ses_sandbox.process import SandboxProcess
 from services.console.programme_topic import ProgrammeTable, definition_records, send_order_record
 from shared.errors import Fenced, LoopStuck, RetryLater
@@ -37,7 +38,7 @@ from shared.settings import KafkaSettings
 from shared.wire.programme import SendOrder
 from tests.end_to_end.whole_run import CAMPAIGN, TEMPLATE
 from tests.integration.sender.ledgers import LedgerSchema
-from tests.integration.sender.processes import ROOT, ServiceProcess, free_port, until
+from tests.integration.sender.processes import ROOT, ServiceProcess, until
 from tests.real_postgres import PostgresServer
 
 SERVICES = ("tracker", "segmenter", "renderer", "sender")
@@ -154,10 +155,14 @@ class Estate:
         self._table = Table(self.log.follow(PROGRAMME), self._programme.apply)
         self.sandbox.start()
         self.settings["sender__ses_endpoint"] = self.sandbox.url
-        for service in SERVICES:
-            for _ in range(self._counts.get(service, 0)):
-                self.join(service)
-        self.wait_until_working()
+        try:
+            for service in SERVICES:
+                for _ in range(self._counts.get(service, 0)):
+                    self.join(service)
+            self.wait_until_working()
+        except BaseException:
+            self.__exit__()  # what came up would outlive the test
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from deploy.ports import free_port
 from services.console.programme_topic import definition_records, read_table, send_order_record
 from shared.ids import event_id
 from shared.log.partitioner import partition_of
@@ -45,7 +46,7 @@ from shared.wire.supporters import Consent, SupporterChanged
 from tests.end_to_end.kill_run import FAULTS, SHARE, WINDOW, Policy, pass_time
 from tests.integration.sender.audience import Person, people
 from tests.integration.sender.ledgers import LedgerFile, has_read_events
-from tests.integration.sender.processes import ServiceProcess, free_port, until
+from tests.integration.sender.processes import ServiceProcess, until
 from tests.integration.sender.station import PARTITIONS, Station
 
 SERVICES = {"sender": 5, "segmenter": 3, "renderer": 2, "tracker": 2}

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from typer.testing import CliRunner, Result
 
+from deploy.ports import free_port
 from services.console.main import app
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.record import Record, Stored
@@ -68,7 +69,7 @@ class Stage:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = {name: _free_port() for name in SERVICES}
+        self.ports = {name: free_port() for name in SERVICES}
         self.services: list[Service] = []
         self.environment: dict[str, str | None] = {"COLUMNS": "120"}
         for name, port in self.ports.items():
@@ -105,7 +106,7 @@ class Stage:
 
     def second(self, name: str, **answers: Answer | dict[str, Any]) -> Service:
         """Another instance of a service, known as `doorstep up` would make it known."""
-        port = _free_port()
+        port = free_port()
         ports = {each: [number] for each, number in self.ports.items()}
         ports[name].append(port)
         (self.home / "instances.json").write_text(json.dumps(ports))
@@ -145,9 +146,3 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -9,13 +9,14 @@ from typing import Self
 
 import apsw
 
+from deploy.ports import free_port
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.record import Record, Stored
 from shared.log.topics import DEAD_LETTERS
 from shared.wire.cloudevents import decode
 from shared.wire.dead_letters import DeadLetter
 from tests.contract.log.narration import read_all
-from tests.integration.sender.processes import ServiceProcess, free_port
+from tests.integration.sender.processes import ServiceProcess
 
 PARTITIONS = 4
 NOBODY_LISTENS = "http://127.0.0.1:9"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from deploy.ports import free_port
 from services.console.programme_topic import definition_records
 from shared.ids import address_key, message_id
 from shared.log.embedded.body import EmbeddedLog
@@ -18,7 +19,7 @@ from shared.wire.batches import AudienceBatch, MessageBatch, Recipient
 from shared.wire.cloudevents import decode, encode
 from tests.contract.log.narration import read_all
 from tests.integration.sender.audience import PEOPLE, SECRET
-from tests.integration.sender.processes import ServiceProcess, free_port
+from tests.integration.sender.processes import ServiceProcess
 from tests.unit.renderer.building import a_campaign, a_recipient, a_send, a_template, pinned
 
 PARTITIONS = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import apsw
 import httpx
 
+from deploy.ports import free_port
 from shared.ids import event_id, supporter_id_from_external
 from shared.log.embedded.body import EmbeddedLog
 from shared.log.partitioner import partition_of
@@ -131,9 +131,7 @@ class Town:
         **settings: str,
     ) -> Instance:
         """Start a segmenter, which kills itself at a fail point if one is named."""
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         environment = dict(os.environ) | {
             "DOORSTEP_HOME": str(self.home),
             "DOORSTEP_POSTGRES": self.postgres,

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import apsw
 
+from deploy.ports import free_port
 from deploy.ses_sandbox.process import SandboxProcess
 from services.segmenter.sends.frozen_sets import FrozenSets
 from services.segmenter.sends.schema import SENDS_DDL
@@ -39,7 +40,7 @@ from tests.integration.sender.ledgers import (
     LedgerView,
     has_read_events,
 )
-from tests.integration.sender.processes import ROOT, ServiceProcess, free_port, until
+from tests.integration.sender.processes import ROOT, ServiceProcess, until
 
 PARTITIONS = 6
 WINDOW = 4

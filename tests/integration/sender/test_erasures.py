@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.ports import free_port
 from tests.integration.sender.audience import Person, people
-from tests.integration.sender.processes import ServiceProcess, free_port, until
+from tests.integration.sender.processes import ServiceProcess, until
 from tests.integration.sender.station import Body, Station
 from tests.real_postgres import PostgresServer
 

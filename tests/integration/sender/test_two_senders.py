@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.ports import free_port
 from tests.integration.sender.audience import people
-from tests.integration.sender.processes import ServiceProcess, free_port, until
+from tests.integration.sender.processes import ServiceProcess, until
 from tests.integration.sender.station import PARTITIONS, WINDOW, Station
 from tests.integration.sender.test_thawing import outlast, stands_still
 from tests.real_postgres import PostgresServer

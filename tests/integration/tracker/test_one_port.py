@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,17 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.ports import free_port
 from shared.errors import Misconfigured
 from tests.integration.tracker.running import RunningTracker, eventually, tracker_home
 from tests.unit.tracker.building import token
 
 CLIENTS = 4
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

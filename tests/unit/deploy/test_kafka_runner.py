@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from pathlib import Path
 
 import pytest
 
 from deploy.kafka import artifacts, java
 from deploy.kafka.missing import Missing
-from deploy.kafka.ports import free_ports
 from deploy.kafka.properties import Node, properties_of
 
 
@@ -87,10 +85,3 @@ def test_an_old_java_is_passed_over_with_a_word(
     monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Missing, match="is version 11"):
         java.find_java({"JAVA_HOME": str(tmp_path), "PATH": ""})
-
-
-def test_free_ports_differ_and_can_be_bound() -> None:
-    ports = free_ports(4)
-    assert len(set(ports)) == 4
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", ports[0]))
