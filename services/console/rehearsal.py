@@ -24,6 +24,7 @@ from shared.settings import PREFIX, Settings
 
 NAME: Final = "ses-sandbox"
 PORTS: Final = range(20_000, 32_000)
+"""As those of `deploy/ports.py`, which is not in the image of the console."""
 VALIDITY_SECONDS: Final = 15
 SETTLE_SECONDS: Final = 20
 """Seconds instead of an hour; longer than a signature is valid, so that no late call is taken."""

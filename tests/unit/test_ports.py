@@ -25,13 +25,11 @@ def test_none_is_given_out_twice_or_to_an_outgoing_connection() -> None:
 
 
 def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = free_port()
-    monkeypatch.setattr(
-        ports, "_turns", iter([first - ports._FIRST] * 2 + [first - ports._FIRST + 1])
-    )
+    busy, free = free_ports(2)
+    monkeypatch.setattr(ports, "_turns", iter([busy - ports._FIRST, free - ports._FIRST]))
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", first))
-        assert free_port() == first + 1
+        taken.bind(("127.0.0.1", busy))
+        assert free_port() == free
 
 
 def test_too_few_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
